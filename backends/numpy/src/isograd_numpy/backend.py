@@ -1,0 +1,58 @@
+"""The NumPy backend: the embedded default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isograd.backend import Backend, Capabilities, Executable, check_steps
+from isograd.errors import ArgumentTypeError, UnsupportedError
+from isograd.graph import DTYPES, Function
+from isograd_numpy import __version__
+from isograd_numpy.executable import NumpyExecutable
+
+Array = npt.NDArray[Any]
+
+
+class NumpyBackend(Backend):
+    """Executes graphs with NumPy and the BLAS that it brings, on the CPU."""
+
+    name = "numpy"
+    version = f"{__version__} (NumPy {np.__version__})"
+    capabilities = Capabilities(dtypes=frozenset(DTYPES), deterministic=True, fuses=True)
+
+    def devices(self) -> list[str]:
+        """The CPU alone."""
+        return ["cpu"]
+
+    def to_device(self, array: Array, device: str) -> Array:
+        """The array itself: data are used where they lie."""
+        self.resolve_device(device)
+        value = np.asarray(array)
+        if value.dtype.name not in self.capabilities.dtypes:
+            raise UnsupportedError(f"array is {value.dtype.name}; backend 'numpy' has {', '.join(DTYPES)}")
+        return value
+
+    def to_host(self, array: Array) -> Array:
+        """The array itself."""
+        return np.asarray(array)
+
+    def compile(self, function: Function, device: str) -> NumpyExecutable:
+        """Lower the function; buffers are laid out when it first runs."""
+        return NumpyExecutable(function, self.resolve_device(device))
+
+    def run_steps(
+        self,
+        executable: Executable,
+        state: Mapping[str, Array],
+        resident: Mapping[str, Array],
+        per_step: Mapping[str, Array],
+        steps: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """All steps in one straight line each, on the same buffers."""
+        if not isinstance(executable, NumpyExecutable):
+            raise ArgumentTypeError(f"executable is a {type(executable).__name__}; expected one compiled here")
+        return executable.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))

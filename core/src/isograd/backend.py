@@ -1,0 +1,460 @@
+"""The backend contract, and the choice of a backend for a run.
+
+A backend moves data, compiles a `Function` and names its devices; the rest has defaults that it may override
+for speed. It is a plain object: several work side by side in one process and in threads, none is a global.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from isograd import plugins
+from isograd.compilation import CompilationCache, compile_cached
+from isograd.errors import ArgumentError, ArgumentTypeError, PluginError, UnsupportedError
+from isograd.plugins.known import install_command, known, unknown_name_message
+from isograd.plugins.reports import describe
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from isograd.graph.function import Function
+    from isograd.plugins import BackendDescriptor, PluginRegistry
+
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "Array",
+    "Backend",
+    "BackendChoice",
+    "Capabilities",
+    "CompilationCache",
+    "Executable",
+    "check_steps",
+    "choose_backend",
+    "compile_cached",
+    "load_backend",
+]
+
+ENVIRONMENT_VARIABLE = "ISOGRAD_BACKEND"
+
+# An array of the backend at hand, as its `to_device` returns it.
+Array: TypeAlias = Any
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend declares about itself. The conformance suite holds it to each True and to each False.
+
+    Attributes
+    ----------
+    dtypes : frozenset of str
+        The graph dtypes that it implements. A function or array of another raises `UnsupportedError`, naming
+        the dtype; none is ever computed silently in another precision.
+    native_gradient : bool
+        True: `compile_native_gradient` works, by the framework's own automatic differentiation. False: it
+        raises `UnsupportedError`.
+    deterministic : bool
+        True: the same executable, inputs and state give the same bits again, in another process too, on the
+        same device, library versions and number of threads. False: only agreement within the rounding bound
+        is promised, and a resumed run may differ from an uninterrupted one in its last bits.
+    flushes_subnormals : bool
+        True: subnormal inputs or results may become zero, which the bound allows for. False: gradual
+        underflow, as IEEE 754 has it.
+    fuses : bool
+        True: rounding may differ with what else is computed (fused multiply-add, reordered sums), within the
+        bound. False: asking for further outputs of a function does not change a bit of the others.
+    normwise_convolution : bool
+        True: convolutions may go by Winograd or Fourier transforms and are held to a normwise bound. False:
+        they are sums of products in some order, and every element is held to its own bound.
+    ulps : mapping of str to float
+        By primitive, the largest error in units in the last place of functions such as `exp`, where it
+        exceeds what the conformance suite assumes.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        If `dtypes` is empty or holds what is no graph dtype, or another field is not as described.
+    """
+
+    dtypes: frozenset[str]
+    native_gradient: bool = False
+    deterministic: bool = False
+    flushes_subnormals: bool = False
+    fuses: bool = False
+    normwise_convolution: bool = False
+    ulps: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        # Imported late: it needs NumPy, which choosing a backend's name does not.
+        from isograd.graph.dtypes import DTYPES
+
+        if not isinstance(self.dtypes, frozenset):
+            raise ArgumentTypeError(f"dtypes is {self.dtypes!r}; expected a frozenset of str")
+        if not self.dtypes or not self.dtypes <= set(DTYPES):
+            raise ArgumentError(
+                f"dtypes is {sorted(map(str, self.dtypes))}; expected at least one of {', '.join(DTYPES)}"
+            )
+        for name in (
+            "native_gradient",
+            "deterministic",
+            "flushes_subnormals",
+            "fuses",
+            "normwise_convolution",
+        ):
+            if not isinstance(getattr(self, name), bool):
+                raise ArgumentTypeError(f"{name} is {getattr(self, name)!r}; expected a bool")
+        for name, error in self.ulps.items():
+            if not isinstance(error, int | float):
+                raise ArgumentTypeError(f"ulps of {name!r} is {error!r}; expected a number")
+            if not 0 < error < math.inf:
+                raise ArgumentError(f"ulps of {name!r} is {error!r}; expected a positive, finite number")
+
+
+class Executable(Protocol):
+    """A compiled `Function`: called with arrays by name, on the device for which it was compiled.
+
+    It is a pure function. All updates are computed from the old state and applied at once. Neither inputs nor
+    state are modified, and nothing it returns shares memory with scratch space that a later call uses again.
+    It is reentrant: several threads may call it at the same time.
+    """
+
+    @property
+    def function(self) -> Function:
+        """What was compiled."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """For which device, by its full name."""
+        ...
+
+    def __call__(
+        self, inputs: Mapping[str, Array], state: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """The outputs and the new state, by name; a state without an update is passed through.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError
+            If an array is missing, unknown, or of another shape or dtype than the function's variable; the
+            message names it.
+        """
+        ...
+
+
+class Backend(ABC):
+    """The contract. A subclass sets the three attributes and implements the four abstract methods.
+
+    Attributes
+    ----------
+    name : str
+        The name of its descriptor.
+    version : str
+        Its own version, and its framework's where results may depend on it; checkpoints record it.
+    capabilities : Capabilities
+    """
+
+    name: str
+    version: str
+    capabilities: Capabilities
+
+    @abstractmethod
+    def devices(self) -> list[str]:
+        """The full names of the devices that can be used now ("cpu", "cuda:0", ...), the default first."""
+
+    @abstractmethod
+    def to_device(self, array: npt.NDArray[Any], device: str) -> Array:
+        """A NumPy array of any layout as an array of the backend, with the same shape, dtype and bits.
+
+        The result may share memory with `array`, which the caller then leaves unchanged while it is in use.
+
+        Raises
+        ------
+        UnsupportedError
+            If the dtype is not among the capabilities.
+        """
+
+    @abstractmethod
+    def to_host(self, array: Array) -> npt.NDArray[Any]:
+        """An array of the backend as a NumPy array, with the same shape, dtype and bits.
+
+        The result may share memory with `array`.
+        """
+
+    @abstractmethod
+    def compile(self, function: Function, device: str) -> Executable:
+        """Compile `function` for `device`.
+
+        Raises
+        ------
+        UnsupportedError
+            If a primitive or dtype is not implemented; the message names it.
+        """
+
+    def compile_native_gradient(
+        self, function: Function, cost: str, wrt: Sequence[str], device: str
+    ) -> Executable:
+        """Compile `function` and, by the framework's automatic differentiation, gradients of one output.
+
+        Beside the outputs of `function`, the executable returns one named "gradient/NAME" for each NAME in
+        `wrt`: the gradient of the scalar output `cost` with respect to that input or state, of its shape and
+        dtype.
+
+        Raises
+        ------
+        UnsupportedError
+            If the capabilities have `native_gradient` False, or as `compile` does.
+        """
+        raise UnsupportedError(f"backend {self.name!r} has no native gradient; use gradient='symbolic'")
+
+    def run_steps(
+        self,
+        executable: Executable,
+        state: Mapping[str, Array],
+        resident: Mapping[str, Array],
+        per_step: Mapping[str, Array],
+        steps: int,
+    ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Array]]:
+        """Run `executable` several times, each on the state that the last left: the inner loop of training.
+
+        Parameters
+        ----------
+        executable : Executable
+            Of this backend; all arrays below are the backend's, on its device.
+        state : mapping of str to array
+            Before the first step. It is not modified.
+        resident : mapping of str to array
+            Inputs that are the same at every step, such as the data set. They are only read and not copied.
+        per_step : mapping of str to array
+            Inputs that change: row i, along a leading axis of length `steps`, is for step i.
+        steps : int
+            At least 1.
+
+        Returns
+        -------
+        outputs : dict of str to numpy.ndarray
+            On the host, one row a step; no memory is shared with anything else.
+        state : dict of str to array
+            After the last step.
+
+        Raises
+        ------
+        ArgumentTypeError, ArgumentError
+            If `steps` is no int or less than 1, an array of `per_step` has not `steps` rows, or a name is in
+            both `resident` and `per_step`; and as `executable` does.
+        """
+        import numpy as np
+
+        steps = check_steps(steps, resident, per_step)
+        rows: list[dict[str, npt.NDArray[Any]]] = []
+        for step in range(steps):
+            # The ellipsis keeps a row without axes an array, where NumPy would make it a scalar.
+            inputs = {**resident, **{name: array[step, ...] for name, array in per_step.items()}}
+            outputs, state = executable(inputs, state)
+            rows.append({name: self.to_host(array) for name, array in outputs.items()})
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, dict(state)
+
+    def precision(self, dtype: str, device: str) -> str:
+        """The precision in which sums of products of `dtype` are computed now.
+
+        It is `dtype` itself unless the framework has a process-wide switch for less, which is read at each
+        call and never flipped; the rounding bound uses this one.
+        """
+        return dtype
+
+    def compilation_key(self, device: str) -> Hashable:
+        """What else compiled code for `device` depends on; a subclass adds what only it knows of."""
+        dtypes = sorted(self.capabilities.dtypes)
+        return self.name, self.version, *(self.precision(dtype, device) for dtype in dtypes)
+
+    def resolve_device(self, device: str | None, argument: str = "device") -> str:
+        """The full name of a device: None is the default, and "cuda" the first of "cuda:0", "cuda:1".
+
+        Raises
+        ------
+        ArgumentError
+            If there is none such; the message names `argument` and lists `devices()`.
+        """
+        devices = self.devices()
+        matches = [name for name in devices if device in (None, name)] or [
+            name for name in devices if name.startswith(f"{device}:")
+        ]
+        if not matches:
+            raise ArgumentError(
+                f"{argument} asks for the device {device!r} of backend {self.name!r}; "
+                f"its devices are: {', '.join(devices) or 'none'}"
+            )
+        return matches[0]
+
+
+def check_steps(steps: object, resident: Mapping[str, Array], per_step: Mapping[str, Array]) -> int:
+    """The checks on the arguments of `Backend.run_steps`, for backends that override it; returns `steps`.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        As `Backend.run_steps` documents.
+    """
+    try:
+        count = operator.index(steps)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ArgumentTypeError(f"steps is {steps!r}; expected an int") from error
+    if isinstance(steps, bool) or count < 1:
+        raise ArgumentError(f"steps is {steps!r}; expected an int of at least 1")
+    for name, array in per_step.items():
+        if name in resident:
+            raise ArgumentError(f"{name!r} is in both resident and per_step; expected it in one of them")
+        shape = tuple(array.shape)
+        if not shape or shape[0] != count:
+            raise ArgumentError(f"per_step {name!r} has shape {list(shape)}; expected {count} rows")
+    return count
+
+
+class BackendChoice(NamedTuple):
+    """A backend and the full name of one of its devices."""
+
+    backend: Backend
+    device: str
+
+
+_instances: dict[str, tuple[BackendDescriptor, Backend]] = {}
+# Reentrant, because a backend that wraps another one may choose it while it is itself being made.
+_instances_lock = threading.RLock()
+
+
+def choose_backend(
+    argument: str | Backend | None = None,
+    run_file: str | None = None,
+    *,
+    registry: PluginRegistry = plugins.registry,
+) -> BackendChoice:
+    """The backend and device for a run.
+
+    The first that is given decides: `argument`, the environment variable ISOGRAD_BACKEND, `run_file`, and at
+    last the usable descriptor of highest priority (ties go by name).
+
+    Parameters
+    ----------
+    argument : str or Backend, optional
+        "NAME" or "NAME:DEVICE"; the device is all after the first colon and may be the first part of a full
+        name ("cuda" for "cuda:0"). Without one it is the backend's default device.
+    run_file : str, optional
+        What the run file says, in the same form.
+    registry : PluginRegistry, optional
+        Where to look names up; by default that of `isograd.plugins`.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        If the specification has another form, or the backend or device is unknown or can not be used here;
+        the message says where it came from, what there is instead, and how to install what is missing.
+    PluginError
+        If the backend can not be made, or nothing was specified and no backend is usable.
+    """
+    if isinstance(argument, Backend):
+        return BackendChoice(argument, argument.resolve_device(None))
+    sources = {
+        "argument backend": argument,
+        f"environment variable {ENVIRONMENT_VARIABLE}": os.environ.get(ENVIRONMENT_VARIABLE),
+        "run file": run_file,
+    }
+    for where, specification in sources.items():
+        if specification is not None:
+            name, device = _parse(specification, where)
+            backend = load_backend(_find_descriptor(name, where, registry))
+            return BackendChoice(backend, backend.resolve_device(device, where))
+    backend = load_backend(_default_descriptor(registry))
+    return BackendChoice(backend, backend.resolve_device(None))
+
+
+def load_backend(descriptor: BackendDescriptor) -> Backend:
+    """The backend of a descriptor: made when first asked for, the same object ever after.
+
+    Raises
+    ------
+    PluginError
+        If `load` raises or returns something else; the message names the distribution, its version and the
+        cause.
+    """
+    with _instances_lock:
+        made_for, backend = _instances.get(descriptor.name, (None, None))
+        if backend is None or made_for != descriptor:
+            backend = _make(descriptor)
+            _instances[descriptor.name] = descriptor, backend
+        return backend
+
+
+def _make(descriptor: BackendDescriptor) -> Backend:
+    what = f"backend {descriptor.name!r}{_provenance(descriptor.distribution)}"
+    try:
+        backend = descriptor.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # As broad as for plugins' other code: importing a framework may well end in SystemExit.
+        raise PluginError(f"{what} can not be loaded: {describe(error)}") from error
+    if not isinstance(backend, Backend):
+        raise PluginError(f"{what}: its load() returned a {type(backend).__name__}; expected a Backend")
+    for attribute, kind in (("name", str), ("version", str), ("capabilities", Capabilities)):
+        if not isinstance(getattr(backend, attribute, None), kind):
+            raise PluginError(f"{what}: the attribute {attribute} is missing or no {kind.__name__}")
+    # Checkpoints record the backend's own name, by which it must be found again.
+    if backend.name != descriptor.name:
+        raise PluginError(f"{what}: the backend calls itself {backend.name!r}; expected the same name")
+    missing = sorted(set(descriptor.dtypes) - backend.capabilities.dtypes)
+    if missing:
+        raise PluginError(f"{what}: the descriptor declares {', '.join(missing)}, the capabilities do not")
+    return backend
+
+
+def _provenance(distribution: str | None) -> str:
+    if distribution is None:
+        return " (registered in this process)"
+    try:
+        return f" of {distribution} {metadata.version(distribution)}"
+    except metadata.PackageNotFoundError:
+        return f" of {distribution} (not installed by that name)"
+
+
+def _parse(specification: object, where: str) -> tuple[str, str | None]:
+    expected = 'expected "NAME" or "NAME:DEVICE", such as "mine" or "mine:cuda:0"'
+    if not isinstance(specification, str):
+        raise ArgumentTypeError(f"{where} is {specification!r}, a {type(specification).__name__}; {expected}")
+    name, colon, device = specification.partition(":")
+    if not name or (colon and not device) or any(character.isspace() for character in specification):
+        raise ArgumentError(f"{where} is {specification!r}; {expected}")
+    return name, device or None
+
+
+def _find_descriptor(name: str, where: str, registry: PluginRegistry) -> BackendDescriptor:
+    descriptors = registry.backend_descriptors()
+    if name not in descriptors:
+        raise ArgumentError(
+            unknown_name_message("backends", name, where, descriptors, registry.plugin_reports())
+        )
+    missing = descriptors[name].missing()
+    if missing:
+        command = install_command("backends", name, descriptors[name].distribution)
+        raise ArgumentError(
+            f"{where} names the backend {name!r}, which needs {', '.join(missing)}, not installed here"
+            + (f"; to install it: {command}" if command else "")
+        )
+    return descriptors[name]
+
+
+def _default_descriptor(registry: PluginRegistry) -> BackendDescriptor:
+    usable = [d for d in registry.backend_descriptors().values() if not d.missing()]
+    if not usable:
+        lines = [f"{name}: {row.install}" for name, row in known("backends").items()]
+        lines += [str(report) for report in registry.plugin_reports() if report.status != "ok"]
+        raise PluginError(
+            "\n  ".join(["no backend can be used here; to install one, or to mend it:", *lines])
+        )
+    return min(usable, key=lambda descriptor: (-descriptor.priority, descriptor.name))

@@ -1,0 +1,100 @@
+"""Code of one's own that runs at the end of chunks and epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd.training.checks import optional_whole
+from isograd.training.history import EpochRecord
+
+if TYPE_CHECKING:
+    from isograd.network import Network
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes
+    ----------
+    network : Network
+        Its parameters are those after the last finished step.
+    epoch, epochs : int
+        The epoch, from 0, and how many there will be.
+    step, steps : int
+        How many steps of this epoch are done, and how many it has.
+    cost : float
+        The mean cost over the steps since the last report; 0 before the first.
+    eta : float
+    images_per_second : float
+        Since this epoch began, evaluation left out.
+    """
+
+    network: Network
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    cost: float
+    eta: float
+    images_per_second: float
+
+
+class Callback:
+    """The base class: override what you need. A method that returns "stop" ends the run there.
+
+    Steps run in chunks and callbacks only between them, so that they cost the run nothing. What they return
+    other than "stop" is ignored, but another text is an error. When one raises, training ends with that error
+    and the network keeps the parameters of the last finished chunk. Changing the network's parameters here
+    changes nothing of the run, which has its own copy.
+
+    Attributes
+    ----------
+    every : int, optional
+        A chunk ends at least after each so many steps of the run; None leaves that to the run.
+    """
+
+    every: int | None = None
+
+    def on_start(self, progress: Progress) -> object:
+        """Before the first step of this call of `SGD`."""
+
+    def on_chunk(self, progress: Progress) -> object:
+        """After a chunk of steps, always within one epoch."""
+
+    def on_epoch(self, record: EpochRecord) -> object:
+        """After an epoch and its evaluation."""
+
+
+class _OnEpoch(Callback):
+    def __init__(self, function: Callable[[EpochRecord], object]) -> None:
+        self.function = function
+
+    def on_epoch(self, record: EpochRecord) -> object:
+        return self.function(record)
+
+
+def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
+    """`Callback` objects as they are; other callables become ones that are called after each epoch."""
+    if callable(callbacks) or isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise ArgumentTypeError(f"callbacks is {callbacks!r}; expected a list of callbacks")
+    checked: list[Callback] = []
+    for index, callback in enumerate(callbacks):
+        if isinstance(callback, Callback):
+            optional_whole(f"callbacks[{index}].every", callback.every, 1)
+            checked.append(callback)
+        elif callable(callback) and not isinstance(callback, type):
+            checked.append(_OnEpoch(callback))
+        else:
+            raise ArgumentTypeError(f"callbacks[{index}] is {callback!r}; expected a Callback or a function")
+    return tuple(checked)
+
+
+def asks_to_stop(answer: object) -> bool:
+    """Whether a callback returned "stop"; a misspelt one must not be ignored."""
+    if isinstance(answer, str) and answer != "stop":
+        raise ArgumentError(f'a callback returned {answer!r}; expected None or "stop"')
+    return answer == "stop" if isinstance(answer, str) else False

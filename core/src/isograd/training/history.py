@@ -1,0 +1,195 @@
+"""What a training run did, epoch by epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from isograd.errors import FileAccessError, FileFormatError, UnsupportedError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Stopped = Literal["completed", "early stopping", "interrupted", "callback", "max_steps"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Counted from 0.
+    cost : float
+        The mean over the epoch's steps of the cost that was minimised, regularisation included, each step's
+        as it was before its update.
+    eta : float
+    seconds : float
+        Of training, without evaluation.
+    images_per_second : float
+        Training examples used, by `seconds`.
+    validation_accuracy : float, optional
+        The fraction of the validation data classified correctly after the epoch; None without such data.
+    validation_cost : float, optional
+        The mean log-likelihood cost of the validation data, without regularisation.
+    test_accuracy : float, optional
+        As `validation_accuracy`, for the test data. It is measured only where the validation accuracy is the
+        best so far (or equals it), as in the listing; without validation data, after every epoch.
+    """
+
+    epoch: int
+    cost: float
+    eta: float
+    seconds: float
+    images_per_second: float
+    validation_accuracy: float | None = None
+    validation_cost: float | None = None
+    test_accuracy: float | None = None
+
+
+@dataclass
+class History:
+    """The epochs of a run, and why it ended.
+
+    Attributes
+    ----------
+    epochs : list of EpochRecord
+    stopped : str
+        "completed" after the last epoch; "early stopping", "interrupted" (by Ctrl-C), "callback" or
+        "max_steps" where that ended it before.
+    """
+
+    epochs: list[EpochRecord] = field(default_factory=list)
+    stopped: Stopped = "completed"
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the best validation accuracy, of equals the later; without validation data the last."""
+        best: EpochRecord | None = None
+        for record in self.epochs:
+            accuracy = record.validation_accuracy
+            if best is None or accuracy is None or accuracy >= (best.validation_accuracy or 0.0):
+                best = record
+        return None if best is None else best.epoch
+
+    @property
+    def best_validation_accuracy(self) -> float | None:
+        """The validation accuracy at `best_epoch`."""
+        return None if self.best_epoch is None else self.epochs[self.best_epoch].validation_accuracy
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """The test accuracy at `best_epoch`: the figure to report for the run."""
+        return None if self.best_epoch is None else self.epochs[self.best_epoch].test_accuracy
+
+    @property
+    def epochs_without_improvement(self) -> int:
+        """How many epochs have passed since the validation accuracy last exceeded all before it."""
+        accuracies = [r.validation_accuracy for r in self.epochs if r.validation_accuracy is not None]
+        return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; NaN and infinities, which it can not, become strings."""
+        records = [{name: _writable(value) for name, value in asdict(r).items()} for r in self.epochs]
+        return {"stopped": self.stopped, "epochs": records}
+
+    @classmethod
+    def from_data(cls, data: object) -> History:
+        """What `to_data` wrote.
+
+        Raises
+        ------
+        FileFormatError
+            If it is something else; the message says what.
+        """
+        if not isinstance(data, Mapping) or set(data) != {"stopped", "epochs"}:
+            raise FileFormatError("history: expected an object with stopped and epochs")
+        if data["stopped"] not in get_args(Stopped):
+            raise FileFormatError(f"history: stopped is {data['stopped']!r}; expected one of {get_args(Stopped)}")
+        if not isinstance(data["epochs"], list):
+            raise FileFormatError("history: epochs is no list")
+        records = [_record(index, item) for index, item in enumerate(data["epochs"])]
+        return cls(records, data["stopped"])
+
+    def to_json(self) -> str:
+        """The history as JSON text, with "format" 1."""
+        return json.dumps({"format": 1, **self.to_data()}, allow_nan=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> History:
+        """What `to_json` wrote. Raises FileFormatError where the text is something else."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FileFormatError(f"history: no JSON: {error}") from error
+        if not isinstance(data, dict) or data.pop("format", None) != 1:
+            raise FileFormatError("history: expected a JSON object with format 1")
+        return cls.from_data(data)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Cost and accuracies by epoch, as a matplotlib figure, written to `path` if one is given.
+
+        Raises
+        ------
+        UnsupportedError
+            If matplotlib is not installed.
+        FileAccessError
+            If the file can not be written.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise UnsupportedError("plots need matplotlib: python -m pip install matplotlib") from error
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        costs, accuracies = figure.subplots(1, 2)
+        _lines(costs, self.epochs, {"training cost": "cost", "validation cost": "validation_cost"})
+        _lines(
+            accuracies,
+            self.epochs,
+            {"validation accuracy": "validation_accuracy", "test accuracy": "test_accuracy"},
+        )
+        if path is not None:
+            try:
+                figure.savefig(path)
+            except OSError as error:
+                raise FileAccessError(f"{os.fspath(path)}: the plot can not be written: {error}") from error
+        return figure
+
+
+def _lines(axes: Any, records: list[EpochRecord], names: Mapping[str, str]) -> None:
+    for label, name in names.items():
+        points = [(r.epoch, getattr(r, name)) for r in records if getattr(r, name) is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker="o", label=label)
+    axes.set_xlabel("epoch")
+    if axes.lines:
+        axes.legend()
+
+
+def _writable(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _record(index: int, item: object) -> EpochRecord:
+    names = [f.name for f in fields(EpochRecord)]
+    if not isinstance(item, Mapping) or set(item) != set(names):
+        raise FileFormatError(f"history: epoch {index}: expected an object with {', '.join(names)}")
+    if item["epoch"] != index or isinstance(item["epoch"], bool):
+        raise FileFormatError(f"history: epoch {index} is numbered {item['epoch']!r}")
+    values = {name: _readable(index, name, item[name]) for name in names[1:]}
+    return EpochRecord(index, **values)  # type: ignore[arg-type]
+
+
+def _readable(index: int, name: str, value: object) -> float | None:
+    if value is None and name.startswith(("validation", "test")):
+        return None
+    if value in ("nan", "inf", "-inf"):
+        return float(str(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise FileFormatError(f"history: epoch {index}: {name} is {value!r}; expected a number")
+    return float(value)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -162,13 +163,27 @@ def test_a_specification_that_is_no_string_is_a_type_error(registry: PluginRegis
         choose_backend(wrong, registry=registry)
 
 
-def test_an_unknown_name_lists_what_is_installed_what_could_be_and_what_is_broken() -> None:
-    registry = PluginRegistry(path=[])
-    registry.register(descriptor("mine"))
+@pytest.fixture
+def broken(tmp_path: Path) -> PluginRegistry:
+    """A registry that finds one installed plugin, written for another version of the contract."""
+    info = tmp_path / "acme_next-3.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-next\nVersion: 3.0\n")
+    (info / "entry_points.txt").write_text("[isograd.backends.v2]\nnext = acme_next\n")
+    return PluginRegistry(path=[str(tmp_path)])
+
+
+@pytest.mark.parametrize("where", SOURCES)
+def test_an_unknown_name_lists_what_is_installed_what_could_be_and_what_is_broken(
+    broken: PluginRegistry, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    broken.register(descriptor("mine"))
     with pytest.raises(ArgumentError) as caught:
-        choose_backend("unknown", registry=registry)
+        SOURCES[where](broken, monkeypatch, "next")
     message = str(caught.value)
+    assert f"{where} names the backend 'next', which is unknown" in message
     assert "installed: mine" in message
+    assert "not usable: plugin 'next' of acme-next 3.0: incompatible" in message
     for name, row in known("backends").items():
         assert f"{name}: {row.install}" in message
 
@@ -205,11 +220,12 @@ def test_a_framework_counts_as_missing_where_its_import_is_blocked(monkeypatch: 
     assert needing.missing() == ("blocked_framework",)
 
 
-def test_with_no_usable_backend_the_error_says_how_to_get_one() -> None:
-    registry = PluginRegistry(path=[])
-    registry.register(descriptor("mine", requires=("no_such_framework",)))
+def test_with_no_usable_backend_the_error_says_how_to_get_one(broken: PluginRegistry) -> None:
+    broken.register(descriptor("mine", requires=("no_such_framework",)))
     with pytest.raises(PluginError, match="no backend can be used here") as caught:
-        choose_backend(registry=registry)
+        choose_backend(registry=broken)
+    assert "plugin 'next' of acme-next 3.0: incompatible" in str(caught.value)
+    assert "mine: needs no_such_framework" in str(caught.value)
     for row in known("backends").values():
         assert row.install in str(caught.value)
 
@@ -233,6 +249,12 @@ def test_a_factory_that_raises_is_reported_with_distribution_version_and_cause(
         f"backend 'broken' of pluggy {version} can not be loaded: {type(error).__name__}"
     )
     assert caught.value.__cause__ is error
+
+
+def test_a_descriptor_may_name_a_distribution_that_is_not_there(registry: PluginRegistry) -> None:
+    registry.register(descriptor("broken", load=lambda: 5, distribution="no-such-distribution"))
+    with pytest.raises(PluginError, match=r"'broken' of no-such-distribution \(not installed by that name\)"):
+        choose_backend("broken", registry=registry)
 
 
 def test_an_interrupt_while_a_framework_is_imported_passes(registry: PluginRegistry) -> None:

@@ -378,7 +378,7 @@ def test_discovery_waits_for_the_first_query_and_each_hook_is_called_once(site: 
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(query, range(threads)))
     assert results == [(["hooked"], 1)] * threads
-    with registry.registered(CommandDescriptor("wave", "Wave a hand", print)):
+    with registry.registered(CommandDescriptor("wave", "Wave a hand", lambda: print)):
         assert list(registry.command_descriptors()) == ["greet", "wave"]
         assert list(registry.backend_descriptors()) == ["hooked"]
     assert sys.modules["acme_all"].calls == [1]

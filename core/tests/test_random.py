@@ -250,6 +250,21 @@ def test_inverse_normal_follows_the_recipe_in_every_branch(ks: list[int]) -> Non
     assert inverse_normal(ks) == [recipe_normal(k) for k in ks]
 
 
+def test_inverse_normal_follows_the_recipe_on_a_large_sample_of_its_tails() -> None:
+    # Large enough that one rounding more or less anywhere, or one term of the logarithm's series, shows.
+    scale = 0.075 * 2**53
+    ks = [int(scale * u) for u in random.uniform(5, "test", "", shape=(20_000,)).tolist()]
+    assert inverse_normal(ks) == [recipe_normal(k) for k in ks]
+
+
+@pytest.mark.parametrize("boundary", [0.925, 0.075, math.exp(-25), 1 - math.exp(-25), 0.5])
+def test_inverse_normal_changes_its_branch_where_the_recipe_does(boundary: float) -> None:
+    middle = int(boundary * 2**53)
+    ks = [*range(middle - 50, middle + 50), *range(middle - 2**30, middle + 2**30, 2**26 + 1)]
+    ks = [k for k in ks if 0 <= k < 2**53]
+    assert inverse_normal(ks) == [recipe_normal(k) for k in ks]
+
+
 # --- Accuracy and distribution ------------------------------------------------------------------------------
 
 

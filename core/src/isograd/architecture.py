@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph import Tensor, cast, constant, variable
 from isograd.graph.dtypes import FLOATING, DType, as_dtype
 from isograd.graph.tensor import Shape
 from isograd.layers.base import Layer, MaskSpec, Mode, ParameterSpec, StateSpec
+from isograd.layers.initialisers import InitialiserLike, as_scheme, initial_value
 
 
 class Architecture:
-    """Layers that fit together. It holds no arrays, so that a file's claims can be checked before any is made.
+    """Layers that fit together. It holds no arrays, so that a file is checked before any array is made.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ class Architecture:
         self.shapes = tuple(shapes[1:])
         if len(self.output_shape) != 1:
             raise ShapeError(
-                f"layers: the last one gives {list(self.output_shape)}; expected one number a class, (classes,)"
+                f"layers: the last one gives {list(self.output_shape)}; expected a number for each class"
             )
 
     @property
@@ -162,7 +165,30 @@ class Architecture:
         ]
         rows.append(("total", "", f"{sum(counts.values()):,}"))
         left, middle, right = (max(len(row[column]) for row in rows) for column in range(3))
-        return "\n".join(f"{a:<{left}}  {b:<{middle}}  {c:>{right}}" for a, b, c in rows)
+        return "\n".join(f"{a:<{left}}  {b:<{middle}}  {c:>{right}}".rstrip() for a, b, c in rows)
+
+
+def initial_arrays(
+    architecture: Architecture, seed: int, init: InitialiserLike
+) -> dict[str, npt.NDArray[Any]]:
+    """First values of every parameter and state array by path, of the architecture's dtype.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError
+        If `init` is no scheme, or an initialiser gives what does not fit; the message names the path.
+    """
+    as_scheme(init, "init")
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for path, parameter in architecture.parameters.items():
+        values = initial_value(parameter, init, seed, path)
+        with np.errstate(over="ignore"):
+            arrays[path] = values.astype(architecture.dtype)
+        if not np.isfinite(arrays[path]).all():
+            raise ArgumentError(f"{path}: its initial values are beyond the range of {architecture.dtype}")
+    for path, state in architecture.state.items():
+        arrays[path] = np.full(state.shape, state.value, architecture.dtype)
+    return arrays
 
 
 def describe_layer(name: str, layer: Layer) -> str:
@@ -211,10 +237,6 @@ def _checked_names(layers: Sequence[Layer]) -> tuple[str, ...]:
     names: list[str] = []
     for index, layer in enumerate(layers):
         name = str(index) if layer.name is None else layer.name
-        if layer.name is not None and (not name or name.isdecimal() or set(name) & set("./")):
-            raise ArgumentError(
-                f"layers[{index}] is named {name!r}; expected a name without '.' and '/' that is no number"
-            )
         if name in names:
             raise ArgumentError(f"layers[{index}] is named {name!r}, as is layers[{names.index(name)}]")
         names.append(name)

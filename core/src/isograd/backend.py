@@ -12,6 +12,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -261,6 +262,18 @@ class Backend(ABC):
             rows.append({name: self.to_host(array) for name, array in outputs.items()})
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, dict(state)
 
+    def limit_threads(self, threads: int) -> AbstractContextManager[None]:
+        """A context inside which computations use at most so many threads, at least 1.
+
+        That may be a setting of the whole process; leaving the context restores it.
+
+        Raises
+        ------
+        UnsupportedError
+            If the backend can not do it, as by default.
+        """
+        raise UnsupportedError(f"backend {self.name!r} can not limit its threads; leave threads out")
+
     def precision(self, dtype: str, device: str) -> str:
         """The precision in which sums of products of `dtype` are computed now.
 
@@ -450,11 +463,11 @@ def _find_descriptor(name: str, where: str, registry: PluginRegistry) -> Backend
 
 
 def _default_descriptor(registry: PluginRegistry) -> BackendDescriptor:
-    usable = [d for d in registry.backend_descriptors().values() if not d.missing()]
+    descriptors = registry.backend_descriptors().values()
+    usable = [descriptor for descriptor in descriptors if not descriptor.missing()]
     if not usable:
         lines = [f"{name}: {row.install}" for name, row in known("backends").items()]
+        lines += [f"{d.name}: needs {', '.join(d.missing())}, not installed here" for d in descriptors]
         lines += [str(report) for report in registry.plugin_reports() if report.status != "ok"]
-        raise PluginError(
-            "\n  ".join(["no backend can be used here; to install one, or to mend it:", *lines])
-        )
+        raise PluginError("\n  ".join(["no backend can be used here; to install or to mend one:", *lines]))
     return min(usable, key=lambda descriptor: (-descriptor.priority, descriptor.name))

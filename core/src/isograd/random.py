@@ -82,7 +82,7 @@ def words(
     seed, step, epoch : int
         Each from 0 to 2**64 - 1.
     purpose : str
-        What the numbers are for, for example ``"init"``; it contains no ``/``.
+        What the numbers are for, for example ``"initialise"``; it contains no ``/``.
     path : str
         Whose numbers they are, for example the parameter path ``"0.weight"``.
     count : int
@@ -139,8 +139,11 @@ def normal(
 def permutation(seed: int, *, epoch: int, size: int) -> npt.NDArray[np.int32]:
     """The order in which an epoch visits `size` examples: int32, shape (size,), each number once."""
     raw = words(seed, "shuffle", "", epoch=epoch, count=_integer("size", size, 2**31))
-    # The words of one stream may repeat: the stable sort makes the order definite even then.
-    return np.argsort(raw, kind="stable").astype(np.int32)
+    order = np.argsort(raw)  # not stable, but several times as fast, and the same when no word comes twice
+    ordered = raw[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(raw, kind="stable")
+    return order.astype(np.int32)
 
 
 def keep_mask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from isograd import graph as G
@@ -68,6 +68,7 @@ def test_which_primitives_take_every_dtype(cases):
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - TAKES_EVERY_DTYPE))
+@settings(max_examples=5)
 @given(data=st.data())
 def test_a_dtype_that_a_primitive_does_not_take_is_refused_by_name(name, cases, draw_case, data):
     allowed = cases[name].dtypes
@@ -86,6 +87,7 @@ def test_a_dtype_that_a_primitive_does_not_take_is_refused_by_name(name, cases, 
 
 
 @pytest.mark.parametrize("name", sorted(SEVERAL_OPERANDS))
+@settings(max_examples=5)
 @given(data=st.data())
 def test_operands_of_two_dtypes_are_refused_with_both_named(name, draw_case, data):
     case = draw_case(data.draw, name, "float64")
@@ -99,6 +101,7 @@ def test_operands_of_two_dtypes_are_refused_with_both_named(name, draw_case, dat
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"iota"}))
+@settings(max_examples=5)
 @given(data=st.data())
 def test_what_is_no_tensor_is_refused_by_name(name, draw_case, data):
     case = draw_case(data.draw, name, "float32")

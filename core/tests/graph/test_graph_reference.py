@@ -254,7 +254,7 @@ def test_everything_floating_is_computed_in_the_precision_asked_for(draw_case, d
 
 def test_a_value_that_is_missing_or_does_not_fit_is_refused_by_name():
     x, k = G.variable("x", (2, 3)), G.variable("k", (2,), "int32")
-    with pytest.raises(ArgumentError, match="lack 'x'.*float32"):
+    with pytest.raises(ArgumentError, match=r"lack 'x'.*float32"):
         evaluate([x.sum()])
     with pytest.raises(ShapeError, match=r"x has shape \[3, 2\]; expected \[2, 3\]"):
         evaluate([x], {"x": np.zeros((3, 2))})

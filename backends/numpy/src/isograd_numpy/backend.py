@@ -29,9 +29,10 @@ class NumpyBackend(Backend):
         return ["cpu"]
 
     def to_device(self, array: Array, device: str) -> Array:
-        """The array itself: data are used where they lie."""
+        """The array itself, in this machine's byte order: data are used where they lie."""
         self.resolve_device(device)
         value = np.asarray(array)
+        value = value.astype(value.dtype.newbyteorder("="), copy=False)
         if value.dtype.name not in self.capabilities.dtypes:
             raise UnsupportedError(f"array is {value.dtype.name}; backend 'numpy' has {', '.join(DTYPES)}")
         return value

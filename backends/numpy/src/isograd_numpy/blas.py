@@ -12,21 +12,26 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Call = Callable[[], object]
 
-_ROW_MAJOR, _COLUMN_MAJOR, _PLAIN, _TRANSPOSED = 101, 102, 111, 112
+_ROW_MAJOR, _PLAIN, _TRANSPOSED = 101, 111, 112
 _LETTERS = {"float32": "s", "float64": "d"}
 _SCALARS: dict[str, Any] = {"float32": ctypes.c_float, "float64": ctypes.c_double}
 
 
 class Gemm(NamedTuple):
-    """One BLAS routine: `call(order, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`."""
+    """One BLAS routine: `call(order, transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)`.
+
+    Arguments are ctypes objects, made once: flags `c_int`, sizes of type `integer`, factors of type `scalar`,
+    addresses `c_void_p`. Converting plain numbers would take longer than a small product itself.
+    """
 
     call: Callable[..., None]
+    integer: Any
+    scalar: Any
     source: str
 
 
@@ -39,38 +44,56 @@ def multiply(a: Array, b: Array, out: Array, *, alpha: float = 1.0, beta: float 
         (m, k), (k, n) and (m, n) of one floating dtype, C- or F-ordered, also as part of a wider array. The
         memory of all three must outlive the call: it goes by address.
     """
-    prepared = prepare(a, b, out)
+    prepared = _arguments(a, b, out)
     if prepared is None:
         return None
-    return functools.partial(prepared, alpha, beta)
+    call, arguments, alpha_value, beta_value = prepared
+    alpha_value.value, beta_value.value = alpha, beta
+    return functools.partial(call, *arguments)
 
 
 def prepare(a: Array, b: Array, out: Array) -> Callable[[float, float], None] | None:
-    """As `multiply`, with alpha and beta given at each call."""
-    if 0 in out.shape or 0 in a.shape:
+    """As `multiply`, with alpha and beta given at each call; the call belongs to one thread at a time."""
+    prepared = _arguments(a, b, out)
+    if prepared is None:
         return None
-    order, c = _ROW_MAJOR, _leading(out)
-    if c is None or c[0] == _TRANSPOSED:
-        a, b, out = b.T, a.T, out.T
-        order, c = _ROW_MAJOR, _leading(out)
-    left, right = _leading(a), _leading(b)
-    if c is None or c[0] == _TRANSPOSED or left is None or right is None:
-        return None
-    scalar = _SCALARS[out.dtype.name]
-    call = gemm(out.dtype.name).call
-    (m, k), n = a.shape, b.shape[1]
-    sizes = order, left[0], right[0], m, n, k
-    addresses = (a.ctypes.data, left[1]), (b.ctypes.data, right[1]), (out.ctypes.data, c[1])
-    (pa, lda), (pb, ldb), (pc, ldc) = addresses
+    call, arguments, alpha_value, beta_value = prepared
 
     def run(alpha: float, beta: float) -> None:
-        call(*sizes, scalar(alpha), pa, lda, pb, ldb, scalar(beta), pc, ldc)
+        alpha_value.value = alpha
+        beta_value.value = beta
+        call(*arguments)
 
     return run
 
 
+def _arguments(a: Array, b: Array, out: Array) -> tuple[Callable[..., None], tuple[Any, ...], Any, Any] | None:
+    """The routine, its arguments, and those two of them that hold alpha and beta."""
+    if 0 in out.shape or 0 in a.shape:
+        return None
+    c = _leading(out)
+    if c is None or c[0] == _TRANSPOSED:
+        a, b, out = b.T, a.T, out.T
+        c = _leading(out)
+    left, right = _leading(a), _leading(b)
+    if c is None or c[0] == _TRANSPOSED or left is None or right is None:
+        return None
+    routine = gemm(out.dtype.name)
+    size, flag, address = routine.integer, ctypes.c_int, ctypes.c_void_p
+    alpha, beta = routine.scalar(1), routine.scalar(0)
+    arguments = (
+        *(flag(value) for value in (_ROW_MAJOR, left[0], right[0])),
+        *(size(value) for value in (a.shape[0], b.shape[1], a.shape[1])),
+        *(alpha, address(a.ctypes.data), size(left[1]), address(b.ctypes.data), size(right[1])),
+        *(beta, address(out.ctypes.data), size(c[1])),
+    )
+    return routine.call, arguments, alpha, beta
+
+
 def _leading(x: Array) -> tuple[int, int] | None:
     """How BLAS addresses a matrix: plain or transposed, and the distance between rows in elements."""
+    if not x.flags.aligned:  # a field of records: its steps may be no whole number of elements
+        return None
     (rows, columns), (down, right) = x.shape, (s // x.itemsize for s in x.strides)
     if (right == 1 or columns == 1) and (down >= columns or rows == 1):
         return _PLAIN, max(down if rows > 1 else columns, columns, 1)
@@ -97,16 +120,9 @@ def _found(dtype: str) -> Iterator[Gemm]:
         ):
             routine = getattr(library, f"{prefix}cblas_{letter}gemm{suffix}", None)
             if routine is not None:
-                routine.argtypes = _cblas_arguments(integer, scalar)
                 routine.restype = None
-                yield Gemm(routine, path)
-    yield Gemm(_from_scipy(letter, scalar), "scipy.linalg.cython_blas")
-
-
-def _cblas_arguments(integer: Any, scalar: Any) -> list[Any]:
-    pointer = ctypes.c_void_p
-    flags, sizes = [ctypes.c_int] * 3, [integer] * 3
-    return [*flags, *sizes, scalar, pointer, integer, pointer, integer, scalar, pointer, integer]
+                yield Gemm(routine, integer, scalar, path)
+    yield Gemm(_from_scipy(letter), ctypes.c_int, scalar, "scipy.linalg.cython_blas")
 
 
 def _loaded_libraries() -> list[str]:
@@ -117,7 +133,7 @@ def _loaded_libraries() -> list[str]:
     return sorted(found, key=lambda path: "numpy" not in path)
 
 
-def _from_scipy(letter: str, scalar: Any) -> Callable[..., None]:
+def _from_scipy(letter: str) -> Callable[..., None]:
     """SciPy's Fortran routine, which takes addresses and columns first, with the interface of cblas."""
     from scipy.linalg import cython_blas
 
@@ -128,31 +144,14 @@ def _from_scipy(letter: str, scalar: Any) -> Callable[..., None]:
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     address = api.PyCapsule_GetPointer(capsule, api.PyCapsule_GetName(capsule))
     routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 13)(address)
-    letters = {_PLAIN: b"N", _TRANSPOSED: b"T"}
+    letters = {_PLAIN: ctypes.c_char(b"N"), _TRANSPOSED: ctypes.c_char(b"T")}
+    where = ctypes.addressof
 
-    def call(
-        order: int,
-        transa: int,
-        transb: int,
-        m: int,
-        n: int,
-        k: int,
-        alpha: Any,
-        a: int,
-        lda: int,
-        b: int,
-        ldb: int,
-        beta: Any,
-        c: int,
-        ldc: int,
-    ) -> None:
+    def call(order: Any, transa: Any, transb: Any, m: Any, n: Any, k: Any, alpha: Any, *rest: Any) -> None:
+        a, lda, b, ldb, beta, c, ldc = rest
         # Row by row is column by column of the transpose: out^T = b^T a^T.
-        integers = [ctypes.c_int(value) for value in (n, m, k, ldb, lda, ldc)]
-        flags = [ctypes.c_char(letters[value]) for value in (transb, transa)]
-        n_, m_, k_, ldb_, lda_, ldc_ = (ctypes.addressof(value) for value in integers)
-        tb, ta = (ctypes.addressof(value) for value in flags)
-        factors = scalar(getattr(alpha, "value", alpha)), scalar(getattr(beta, "value", beta))
-        alpha_, beta_ = (ctypes.addressof(value) for value in factors)
-        routine(tb, ta, n_, m_, k_, alpha_, b, ldb_, a, lda_, beta_, c, ldc_)
+        flags = where(letters[transb.value]), where(letters[transa.value])
+        sizes = where(n), where(m), where(k)
+        routine(*flags, *sizes, where(alpha), b, where(ldb), a, where(lda), where(beta), c, where(ldc))
 
     return call

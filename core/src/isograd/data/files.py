@@ -33,8 +33,6 @@ def opened(path: PathLike) -> Iterator[BufferedReader]:
     try:
         with open(path, "rb") as raw:
             yield raw
-    except FileAccessError:
-        raise
     except OSError as error:
         raise FileAccessError(f"{shown}: can not be read: {error.strerror or error}") from error
 

@@ -55,8 +55,8 @@ def read_mnist_pickle(
     ----------
     path : str or path
     max_bytes : int
-        The most that the file may unpack to, and within a small factor the most memory that reading takes. The
-        book's file needs 220 MB.
+        The most that the file may unpack to, and within a small factor the most memory that reading takes.
+        The book's file needs 220 MB.
     name : str
         The name of each data set.
 

@@ -127,8 +127,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str)
         if any(extent < 1 for extent in shape):
             raise FileFormatError(f"{source}: holds no data: its shape is {shape}")
         size = math.prod(shape) * dtype.itemsize
-        # The archive's own word on the member's size was checked against the limit.
-        check_size(size, member.file_size, source)
+        # Of `size` bytes, no more can come than the archive says the member has, which was checked.
         content = read_exactly(stream, size, source)
     flat = np.frombuffer(content, dtype)
     return flat.reshape(shape[::-1]).T if fortran_order else flat.reshape(shape)

@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
-
-from isograd.graph.tensor import Tensor, topological
+from isograd.graph.tensor import Array, Tensor, topological
 
 _SMALL = 6
 
@@ -55,5 +53,10 @@ def _value(tensor: Tensor, constants: str) -> str:
         # The bytes, not the text: 0.1 in float32 and -0.0 must not be mistaken for their neighbours.
         return hashlib.sha256(value.tobytes()).hexdigest()
     if value.size <= _SMALL:
-        return np.array2string(value, separator=", ").replace("\n", "")
+        return _elements(value)
     return f"<{value.size} numbers from {value.min()} to {value.max()}>"
+
+
+def _elements(value: Array) -> str:
+    # NumPy's own text of an array follows its print options, which are global.
+    return f"[{', '.join(map(_elements, value))}]" if value.ndim else str(value[()])

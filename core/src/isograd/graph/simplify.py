@@ -86,13 +86,13 @@ def _is_exact(tensor: Tensor) -> bool:
 
 def _folded(tensor: Tensor) -> Tensor | None:
     """The constant that an exact operation on constants gives; one number repeated stays a `broadcast_to`."""
-    scalars = [x for x in map(_uniform, tensor.inputs) if x is not None]
-    if len(scalars) == len(tensor.inputs) and tensor.primitive not in ("pad", "concat"):
+    uniform = [_uniform(x) for x in tensor.inputs]
+    scalars = [x for x in uniform if x is not None]
+    if len(scalars) == len(uniform) and tensor.primitive not in ("pad", "concat"):
         folded = scalars[0] if tensor.primitive in _STRUCTURE else _evaluated(rebuild(tensor, scalars))
         return p.broadcast_to(folded, shape=tensor.shape) if tensor.shape else folded
-    if tensor.size <= _FOLDED_SIZE and all(x.primitive == "constant" for x in tensor.inputs):
-        return _evaluated(tensor)
-    return None
+    known = (x.primitive == "constant" or u is not None for x, u in zip(tensor.inputs, uniform, strict=True))
+    return _evaluated(tensor) if tensor.size <= _FOLDED_SIZE and all(known) else None
 
 
 def _evaluated(tensor: Tensor) -> Tensor:

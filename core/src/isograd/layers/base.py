@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
 
+from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.graph.tensor import Shape, Tensor
 from isograd.layers.initialisers import Initialiser
 
 Mode = Literal["train", "evaluate"]
+
+# No dot, slash or leading digit: a name is one part of a path, and never taken for a position.
+_NAME = re.compile(r"[^\W\d][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class MaskSpec:
     p_dropout: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Layer(ABC):
     """A layer spec: a frozen dataclass that compares, hashes, prints and goes into a file as plain data.
 
@@ -61,10 +66,24 @@ class Layer(ABC):
     ----------
     name : str, optional
         The layer's part of its parameters' paths, in place of its position: it keeps them stable when a layer
-        is inserted before it.
+        is inserted before it. Letters, digits, underscores and dashes, not beginning with a digit.
     """
 
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if not isinstance(self.name, str | None):
+            raise ArgumentTypeError(f"{kind}: name is {self.name!r}; expected a str or None")
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise ArgumentError(
+                f"{kind}: name is {self.name!r}; expected letters, digits, underscores and dashes, "
+                "not beginning with a digit"
+            )
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in given_fields(self).items())
+        return f"{type(self).__name__}({given})"
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -116,3 +135,14 @@ class Layer(ABC):
         new_state : mapping of str to Tensor
             New values of the state; empty where nothing changes.
         """
+
+
+def given_fields(spec: Any) -> dict[str, Any]:
+    """The fields of a dataclass that differ from their defaults, by name; those by position come first."""
+    given: dict[str, Any] = {}
+    for field in sorted((f for f in fields(spec) if f.init), key=lambda f: f.kw_only is True):
+        value = getattr(spec, field.name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if default is MISSING or value != default:
+            given[field.name] = value
+    return given

@@ -93,8 +93,9 @@ def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
     return tuple(checked)
 
 
-def asks_to_stop(answer: object) -> bool:
-    """Whether a callback returned "stop"; a misspelt one must not be ignored."""
-    if isinstance(answer, str) and answer != "stop":
-        raise ArgumentError(f'a callback returned {answer!r}; expected None or "stop"')
-    return answer == "stop" if isinstance(answer, str) else False
+def any_stop(answers: Iterable[object]) -> bool:
+    """Whether "stop" is among the callbacks' answers; a misspelt one must not be ignored."""
+    texts = {answer for answer in answers if isinstance(answer, str)}
+    if texts - {"stop"}:
+        raise ArgumentError(f'a callback returned {(texts - {"stop"}).pop()!r}; expected None or "stop"')
+    return bool(texts)

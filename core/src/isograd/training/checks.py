@@ -28,7 +28,12 @@ def optional_whole(name: str, value: object, minimum: int) -> int | None:
 
 
 def number(
-    name: str, value: object, *, above: float | None = None, least: float | None = None, below: float = math.inf
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float = math.inf,
 ) -> float:
     """A finite number, greater than `above` or at least `least`, and less than `below`."""
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -61,15 +61,15 @@ class History:
     epochs : list of EpochRecord
     stopped : str
         "completed" after the last epoch; "early stopping", "interrupted" (by Ctrl-C), "callback" or
-        "max_steps" where that ended it before.
+        "max_steps" where that ended it before; None while it runs.
     """
 
     epochs: list[EpochRecord] = field(default_factory=list)
-    stopped: Stopped = "completed"
+    stopped: Stopped | None = None
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch of the best validation accuracy, of equals the later; without validation data the last."""
+        """The epoch of the best validation accuracy, of equals the later; without such data the last."""
         best: EpochRecord | None = None
         for record in self.epochs:
             accuracy = record.validation_accuracy
@@ -109,8 +109,10 @@ class History:
         """
         if not isinstance(data, Mapping) or set(data) != {"stopped", "epochs"}:
             raise FileFormatError("history: expected an object with stopped and epochs")
-        if data["stopped"] not in get_args(Stopped):
-            raise FileFormatError(f"history: stopped is {data['stopped']!r}; expected one of {get_args(Stopped)}")
+        if data["stopped"] not in (None, *get_args(Stopped)):
+            raise FileFormatError(
+                f"history: stopped is {data['stopped']!r}; expected one of {get_args(Stopped)}"
+            )
         if not isinstance(data["epochs"], list):
             raise FileFormatError("history: epochs is no list")
         records = [_record(index, item) for index, item in enumerate(data["epochs"])]
@@ -190,6 +192,6 @@ def _readable(index: int, name: str, value: object) -> float | None:
         return None
     if value in ("nan", "inf", "-inf"):
         return float(str(value))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FileFormatError(f"history: epoch {index}: {name} is {value!r}; expected a number")
-    return float(value)
+    if not isinstance(value, float):
+        raise FileFormatError(f"history: epoch {index}: {name} is {value!r}; expected a number with a point")
+    return value

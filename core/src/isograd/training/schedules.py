@@ -96,7 +96,7 @@ def to_data(eta: Eta) -> float | str | dict[str, Any]:
     if isinstance(eta, Schedule) and type(eta) is _SCHEDULES.get(type(eta).__name__):
         return {"type": type(eta).__name__, **asdict(eta)}
     if callable(eta):
-        return functions.name_of("schedule", eta)
+        return functions.registered_name("schedule", eta, "eta")
     return float(eta)
 
 
@@ -109,8 +109,7 @@ def from_data(data: object) -> Eta:
         If it is something else; the message says what.
     """
     if isinstance(data, str):
-        found: Callable[[int], float] = functions.lookup("schedule", data)
-        return found
+        return functions.lookup("schedule", data, "eta")
     if isinstance(data, Mapping):
         values = dict(data)
         cls = _SCHEDULES.get(str(values.pop("type", None)))

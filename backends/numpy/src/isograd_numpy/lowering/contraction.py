@@ -129,19 +129,28 @@ class Geometry:
         The last element tells the first product of each group, after which the output is added to. `filters`
         is (out, in, row, column) in `filter_order`, `output` (out, row, column, image).
         """
+        # Sizes are given in full, not as -1: a batch or a number of channels may be 0.
         out, inner = self.maps // self.groups, self.channels // self.groups
+        pixels = self.rows * self.columns * self.batch
         for group in range(self.groups):
             w = filters[group * out : (group + 1) * out]
             p = patches[group * inner : (group + 1) * inner]
-            y = np.reshape(output[group * out : (group + 1) * out], (out, -1), copy=False)
+            y = np.reshape(output[group * out : (group + 1) * out], (out, pixels), copy=False)
             if not self.by_rows:
-                yield np.reshape(w, (out, -1), copy=False), np.reshape(p, (-1, y.shape[1]), copy=False), y, True
+                depth = inner * self.kernel[0] * self.kernel[1]
+                yield (
+                    np.reshape(w, (out, depth), copy=False),
+                    np.reshape(p, (depth, pixels), copy=False),
+                    y,
+                    True,
+                )
                 continue
-            lines = np.reshape(p, (inner * self.kernel[1], self.height, -1), copy=False)
+            depth = inner * self.kernel[1]
+            lines = np.reshape(p, (depth, self.height, self.columns * self.batch), copy=False)
             for u in range(self.kernel[0]):
                 first = u * self.dilation[0]
-                row = np.reshape(w[:, :, u], (out, -1), copy=False)
-                seen = np.reshape(lines[:, first : first + self.rows], (len(lines), y.shape[1]), copy=False)
+                row = np.reshape(w[:, :, u], (out, depth), copy=False)
+                seen = np.reshape(lines[:, first : first + self.rows], (depth, pixels), copy=False)
                 yield row, seen, y, u == 0
 
 
@@ -207,8 +216,8 @@ def _conv2d(plan: Plan, node: Tensor) -> Array:
     x, w = node.inputs
     geometry = geometry_of(node)
     y = plan.buffer(node.shape, node.dtype, BATCH_INNERMOST)
-    if node.size:
-        emit_products(plan, "output", geometry, _filters(plan, w, geometry), patches_of(plan, x, geometry), image_memory(y))
+    filters, patches = _filters(plan, w, geometry), patches_of(plan, x, geometry)
+    emit_products(plan, "output", geometry, filters, patches, image_memory(y))
     return plan.own(node, y)
 
 
@@ -217,11 +226,8 @@ def _conv2d_dw(plan: Plan, node: Tensor) -> Array:
     x, g = node.inputs
     geometry = geometry_of(node)
     w = plan.buffer(node.shape, node.dtype, geometry.filter_order)
-    if x.size:
-        output = image_memory(plan.laid_out(g, BATCH_INNERMOST))
-        emit_products(plan, "filters", geometry, w, patches_of(plan, x, geometry), output)
-    else:
-        plan.emit(w.fill, 0)
+    output = image_memory(plan.laid_out(g, BATCH_INNERMOST))
+    emit_products(plan, "filters", geometry, w, patches_of(plan, x, geometry), output)
     return plan.own(node, w)
 
 
@@ -231,8 +237,6 @@ def _conv2d_dx(plan: Plan, node: Tensor) -> Array:
     geometry = geometry_of(node)
     x = plan.buffer(node.shape, node.dtype, BATCH_INNERMOST)
     image = image_memory(x)
-    if not x.size:
-        return plan.own(node, x)
     output = image_memory(plan.laid_out(g, BATCH_INNERMOST))
     if geometry.by_rows and geometry.kernel[1] == 1 and geometry.stride[1] == 1:
         patches = np.reshape(image, geometry.patch_shape, copy=False)
@@ -250,8 +254,22 @@ def _conv2d_dx(plan: Plan, node: Tensor) -> Array:
 
 
 def filter_order(plan: Plan, state: Tensor) -> tuple[int, ...] | None:
-    """How to lay out a state that convolutions use as filters, when all of them agree."""
-    readers = [n for n in plan.consumers.get(id(state), []) if n.primitive.startswith("conv2d")]
-    orders = {geometry_of(n).filter_order for n in readers if n.inputs[1] is state and n.primitive != "conv2d_dw"}
+    """How to lay out a state that convolutions use as filters, or that gathers gradients of filters.
+
+    None where they do not agree.
+    """
+    readers = [n for n in plan.consumers.get(id(state), []) if n.primitive in ("conv2d", "conv2d_dx")]
+    filters = [n for n in readers if n.inputs[1] is state]
+    if not filters and state.name in plan.function.updates:
+        filters = list(_weight_gradients(plan.function.updates[state.name]))
+    orders = {geometry_of(n).filter_order for n in filters}
     return orders.pop() if len(orders) == 1 else None
 
+
+def _weight_gradients(node: Tensor) -> Iterator[Tensor]:
+    """The weight gradients that a new value is an elementwise combination of."""
+    if node.primitive == "conv2d_dw":
+        yield node
+    elif node.primitive in ("add", "sub", "neg", "mul", "div"):
+        for operand in node.inputs:
+            yield from _weight_gradients(operand)

@@ -57,7 +57,9 @@ def _max_pooled(plan: Plan, x: Tensor, node: Tensor) -> _Pooled:
         best = plan.buffer(node.shape, x.dtype, axis_order(source)) if len(line) > 1 else line[0]
         _emit_maximum(plan, line, best)
         rows.append(best)
-    values = plan.buffer(node.shape, x.dtype, axis_order(source)) if len(rows) > 1 else rows[0]
+    # Never a view of x, not even for windows of one element: x may be state that is overwritten later.
+    made = len(rows) == 1 and rows[0] is not views[0][0]
+    values = rows[0] if made else plan.buffer(node.shape, x.dtype, axis_order(source))
     _emit_maximum(plan, rows, values)
     plan.notes[key] = _Pooled(values, rows)
     return plan.notes[key]  # type: ignore[no-any-return]
@@ -65,6 +67,8 @@ def _max_pooled(plan: Plan, x: Tensor, node: Tensor) -> _Pooled:
 
 def _emit_maximum(plan: Plan, parts: list[Array], out: Array) -> None:
     best = parts[0]
+    if len(parts) == 1 and best is not out:
+        plan.emit(np.copyto, out, best)
     for part in parts[1:]:
         plan.emit(np.maximum, best, part, out=out)
         best = out
@@ -110,8 +114,14 @@ def _pool_gather2d(plan: Plan, node: Tensor) -> Array:
 
 
 def _take_along_planes(x: Array, index: Array, y: Array) -> None:
-    planes = x.reshape(*x.shape[:2], -1)
-    y[...] = np.take_along_axis(planes, index.reshape(*index.shape[:2], -1), axis=2).reshape(y.shape)
+    y[...] = x[_elements(x, index)]
+
+
+def _elements(x: Array, index: Array) -> tuple[Array, ...]:
+    """What to index x with, to meet the elements that an index into its planes names."""
+    image, channel = np.ogrid[: x.shape[0], : x.shape[1]]
+    width = x.shape[3]
+    return image[..., None, None], channel[..., None, None], index // width, index % width
 
 
 def needs_no_index(plan: Plan, node: Tensor) -> bool:
@@ -142,9 +152,7 @@ def _unpool2d(plan: Plan, node: Tensor) -> Array:
 
 
 def _add_at_planes(x: Array, index: Array, g: Array) -> None:
-    n, c = np.indices(x.shape[:2], sparse=True)
-    width = x.shape[3]
-    np.add.at(x, (n[..., None, None], c[..., None, None], index // width, index % width), g)
+    np.add.at(x, _elements(x, index), g)
 
 
 def _unpool_by_window(plan: Plan, x: Array, g: Array, index: Array, pool: Tensor) -> None:

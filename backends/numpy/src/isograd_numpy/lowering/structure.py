@@ -81,9 +81,16 @@ def _gather(plan: Plan, node: Tensor) -> Array:
     positions = _positions(plan, node.inputs[1], indices)
     if 0 in x.shape:  # no row has an element: there is nothing to take
         return y
-    # Indices were checked on the host; "clip" lets NumPy write straight into the buffer.
-    plan.emit(x.take, positions, 0, y, "clip")
+    if x.flags.c_contiguous and x.flags.aligned:
+        # Indices were checked on the host; "clip" lets NumPy write straight into the buffer.
+        plan.emit(x.take, positions, 0, y, "clip")
+    else:  # of such an array `take` would make a copy, of all of it, each time
+        plan.emit(_copy_rows, x, positions, y)
     return plan.own(node, y)
+
+
+def _copy_rows(x: Array, positions: Array, y: Array) -> None:
+    y[...] = x[positions]
 
 
 @lowers("scatter_add")

@@ -48,9 +48,6 @@ class Update:
         return next((t for _, t in self.terms if t in self.inner), None)
 
 
-_PRODUCTS = ("matmul", "conv2d_dw")
-
-
 def find_updates(plan: Plan) -> list[Update]:
     """The updates that can be done in place, in an order in which each reads what it needs before it is gone."""
     roots = [id(t) for t in plan.function.updates.values()]
@@ -106,12 +103,13 @@ def _blocked(plan: Plan, update: Update, waiting: list[Update]) -> bool:
     return update.state in reads or any(id(x) in made_later for x in _operands(update))
 
 
-def _expand(plan: Plan, node: Tensor, coefficient: Coefficient, update: Update, *, is_root: bool = False) -> None:
+def _expand(
+    plan: Plan, node: Tensor, coefficient: Coefficient, update: Update, *, is_root: bool = False
+) -> None:
     """Add the node to the update's terms, taken apart as far as nobody else needs its parts."""
-    if not is_root:
-        if plan.sole_consumer(node) is None or node.shape != update.root.shape:
-            update.terms.append((coefficient, node))
-            return
+    if not is_root and (plan.sole_consumer(node) is None or node.shape != update.root.shape):
+        update.terms.append((coefficient, node))
+        return
     scale = _scale(node)
     if scale is not None:
         scalar, scaled = scale
@@ -126,9 +124,16 @@ def _expand(plan: Plan, node: Tensor, coefficient: Coefficient, update: Update, 
         for sign, operand in zip(signs, node.inputs, strict=True):
             _expand(plan, operand, Coefficient(sign * coefficient.sign, coefficient.factors), update)
     else:
-        if not is_root and node.primitive in _PRODUCTS and node.ndim in (2, 4) and update.product is None:
+        if not is_root and update.product is None and _accumulates(plan, node, update):
             update.inner.append(node)
         update.terms.append((coefficient, node))
+
+
+def _accumulates(plan: Plan, node: Tensor, update: Update) -> bool:
+    """Whether the node is a product that can be made on the state's buffer, as that is laid out."""
+    if node.primitive == "conv2d_dw":
+        return plan.state[update.name].transpose(geometry_of(node).filter_order).flags.c_contiguous
+    return node.primitive == "matmul" and node.ndim == 2
 
 
 def _scale(node: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -144,7 +149,7 @@ def emit_update(plan: Plan, update: Update) -> None:
     """The calls of one update; its terms have been lowered, all but the product."""
     target = plan.state[update.name]
     shares = [c for c, term in update.terms if term is update.state]
-    keep = _number(plan, shares) if shares else _Fixed(0.0)
+    keep = _number(plan, shares) if shares else None
     rest = [(c, term) for c, term in update.terms if term is not update.state]
     product = update.product
     if product is not None:
@@ -168,6 +173,17 @@ class _Fixed:
         return self.value
 
 
+class _Varying:
+    """A sign, or fixed factor, times one scalar of the plan."""
+
+    def __init__(self, sign: float, scalar: Array) -> None:
+        self.sign = sign
+        self.scalar = scalar
+
+    def __call__(self) -> float:
+        return self.sign * float(self.scalar)
+
+
 def _number(plan: Plan, coefficients: list[Coefficient]) -> Callable[[], float]:
     """The sum of coefficients, as a function to be called in each step."""
     parts = []
@@ -182,8 +198,7 @@ def _number(plan: Plan, coefficients: list[Coefficient]) -> Callable[[], float]:
     if not any(varying for _, varying in parts):
         return _Fixed(sum(sign for sign, _ in parts))
     if len(parts) == 1 and len(parts[0][1]) == 1:
-        sign, (scalar,) = parts[0]
-        return lambda: sign * float(scalar)
+        return _Varying(parts[0][0], parts[0][1][0])
 
     def number() -> float:
         total = 0.0
@@ -196,18 +211,22 @@ def _number(plan: Plan, coefficients: list[Coefficient]) -> Callable[[], float]:
     return number
 
 
-def _scaled(target: Array, keep: Callable[[], float]) -> None:
-    factor = keep()
-    if factor == 0:  # the old value has no part in the new one, not even its NaN
+def _scaled(target: Array, keep: Callable[[], float] | None) -> None:
+    """The part of the old value in the new one; with None it has none, not even its NaN."""
+    if keep is None:
         target.fill(0)
     else:
-        np.multiply(target, factor, target)
+        np.multiply(target, keep(), target)
 
 
 def _emit_addition(plan: Plan, target: Array, term: Array, coefficient: Callable[[], float]) -> None:
     aside = np.empty_like(target)
     if isinstance(coefficient, _Fixed) and coefficient.value in (1.0, -1.0):
         plan.emit(np.add if coefficient.value == 1 else np.subtract, target, term, target)
+        return
+    if isinstance(coefficient, _Varying) and coefficient.sign in (1.0, -1.0):
+        plan.emit(np.multiply, term, coefficient.scalar, aside)
+        plan.emit(np.add if coefficient.sign == 1 else np.subtract, target, aside, target)
         return
 
     def add() -> None:
@@ -218,26 +237,28 @@ def _emit_addition(plan: Plan, target: Array, term: Array, coefficient: Callable
 
 
 def _emit_product(
-    plan: Plan, product: Tensor, target: Array, alpha: Callable[[], float], beta: Callable[[], float]
+    plan: Plan, product: Tensor, target: Array, alpha: Callable[[], float], keep: Callable[[], float] | None
 ) -> None:
     for left, right, out in _matrices(plan, product, target):
-        run = blas.prepare(left, right, out)
-        if run is None:
-            plan.emit(_accumulate, left, right, out, alpha, beta)
-        else:
-            plan.keep(left, right, out)
-            plan.emit(_called, run, alpha, beta)
-
-
-def _called(run: Callable[[float, float], None], alpha: Callable[[], float], beta: Callable[[], float]) -> None:
-    run(alpha(), beta())
+        plan.keep(left, right, out)
+        plan.emit(_accumulate, blas.prepare(left, right, out), left, right, out, alpha, keep)
 
 
 def _accumulate(
-    left: Array, right: Array, out: Array, alpha: Callable[[], float], beta: Callable[[], float]
+    run: Callable[[float, float], None] | None,
+    left: Array,
+    right: Array,
+    out: Array,
+    alpha: Callable[[], float],
+    keep: Callable[[], float] | None,
 ) -> None:
-    _scaled(out, beta)
-    np.add(out, np.matmul(left, right) * alpha(), out)
+    """out = alpha * left @ right + keep * out; not by BLAS where a factor is 0, for which it skips a NaN."""
+    factor, share = alpha(), 0.0 if keep is None else keep()
+    if run is not None and factor != 0 and (share != 0 or keep is None):
+        run(factor, share)
+    else:
+        _scaled(out, keep)
+        np.add(out, np.matmul(left, right) * factor, out)
 
 
 def _matrices(plan: Plan, product: Tensor, target: Array) -> Iterator[tuple[Array, Array, Array]]:

@@ -104,7 +104,10 @@ def div(a: Tensor, b: Tensor) -> Application:
 
 @primitive("binary")
 def pow_(x: Tensor, *, exponent: float) -> Application:
-    """x to a static power; 1 for exponent 0. Derivative at 0: 0 for exponent > 1, 1 for 1, inf below 1."""
+    """x to a static power; 1 for exponent 0.
+
+    Derivative at 0: 0 for exponents 0 and above 1, 1 for 1, inf between 0 and 1, -inf below 0.
+    """
     checks.tensor("pow", "x", x, FLOATING)
     if isinstance(exponent, bool) or not isinstance(exponent, int | float):
         raise ArgumentTypeError(

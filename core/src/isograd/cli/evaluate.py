@@ -1,0 +1,92 @@
+"""The command `isograd evaluate`, and the options that it shares with `isograd predict`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isograd.cli.folders import checkpoint_file, data_beside
+from isograd.cli.output import JsonOption, percent, print_json
+from isograd.errors import ArgumentError
+from isograd.runs import DataTable
+
+if TYPE_CHECKING:
+    from isograd.data import Dataset
+
+
+class Split(StrEnum):
+    training = "training"
+    validation = "validation"
+    test = "test"
+
+
+CheckpointArgument = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or the folder of its run.")
+]
+BestOption = Annotated[
+    bool,
+    typer.Option("--best", help="Take the parameters of the best validation accuracy instead of the last."),
+]
+BackendOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME[:DEVICE]", help="What computes (isograd backends). Else ISOGRAD_BACKEND."),
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|PATH",
+        help="A data set (isograd data), a folder with the MNIST files, or a file .npz, .pkl or .pkl.gz; by "
+        "default that of the run.",
+    ),
+]
+SplitOption = Annotated[Split, typer.Option(help="Which part of the data.")]
+
+
+def evaluate(
+    checkpoint: CheckpointArgument,
+    data: DataOption = None,
+    split: SplitOption = Split.test,
+    best: BestOption = False,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a trained network's accuracy on a data set.
+
+    The cost is the mean log-likelihood cost, without regularisation.
+    """
+    from isograd.network import Network
+
+    path = checkpoint_file(checkpoint)
+    network = Network.load(path, best=best)
+    dataset = load_split(data, split, path)
+    accuracy = network.accuracy(dataset, backend=backend)
+    cost = network.cost(dataset, backend=backend)
+    errors = round((1 - accuracy) * len(dataset))
+    if as_json:
+        print_json(split=split.value, examples=len(dataset), accuracy=accuracy, errors=errors, cost=cost)
+    else:
+        print(
+            f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"
+        )
+
+
+def load_split(data: str | None, split: Split, checkpoint: Path) -> Dataset:
+    """One part of the data that is named, or of the data of the run that wrote the checkpoint.
+
+    Raises
+    ------
+    ArgumentError
+        If neither names any, or the data have no such part.
+    """
+    from isograd.data import load_dataset
+
+    table = data_beside(checkpoint) if data is None else DataTable.of(data)
+    splits = load_dataset(table.source, validation_size=table.validation_size)
+    dataset: Dataset | None = getattr(splits, split.value)
+    if dataset is None:
+        present = [name for name, part in splits._asdict().items() if part is not None]
+        raise ArgumentError(f"--split is {split.value}; the data have only {' and '.join(present)}")
+    return dataset

@@ -1,0 +1,135 @@
+"""What `isograd train` tells, and what it writes to the run's folder beside the checkpoint."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from isograd.cli.folders import CHECKPOINT, HISTORY, write_text
+from isograd.cli.output import percent, print_json
+from isograd.cli.summary import architecture_data
+from isograd.network import Network
+from isograd.runs import RUN_FILE, RunFile
+from isograd.training import Callback, EpochRecord, History, Progress
+
+
+class Report(Callback):
+    """The network, one line for each epoch and the result on stdout; on a terminal a progress bar on stderr.
+
+    A context manager: on leaving, the bar is gone.
+
+    Parameters
+    ----------
+    run : RunFile
+        With every setting resolved; it goes into the folder when training starts.
+    folder : Path
+    network : Network
+        As it is before; one that is resumed has a history, which goes on.
+    as_json : bool
+        Print JSON objects with "event" start, epoch and end, and nothing else.
+    """
+
+    def __init__(self, run: RunFile, folder: Path, network: Network, as_json: bool) -> None:
+        self._run = run
+        self._folder = folder
+        self._network = network
+        self._history = History([] if network.training is None else list(network.training.history.epochs))
+        self._as_json = as_json
+        self._stack = ExitStack()
+        self._bar: Callback | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hide_bar()
+
+    def on_start(self, progress: Progress) -> None:
+        write_text(self._folder / RUN_FILE, self._run.to_toml())
+        if self._as_json:
+            print_json(
+                event="start",
+                folder=str(self._folder),
+                run=asdict(self._run),
+                **architecture_data(self._network.architecture),
+            )
+        else:
+            print(f"{self._network.summary()}\n\n{self._run.name} on {self._run.backend}, to {self._folder}")
+            sys.stdout.flush()
+
+    def on_chunk(self, progress: Progress) -> None:
+        # One bar for each epoch: while rich shows it, it redirects stdout to its own stream.
+        if self._bar is None and sys.stderr.isatty():
+            from isograd.training.progress import ProgressBar
+
+            self._bar = self._stack.enter_context(ProgressBar())
+        if self._bar is not None:
+            self._bar.on_chunk(progress)
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self._hide_bar()
+        self._history.epochs.append(record)
+        write_text(self._folder / HISTORY, self._history.to_json())
+        if self._as_json:
+            print_json(event="epoch", **asdict(record))
+        else:
+            print(_line(record), flush=True)
+
+    def finish(self, history: History) -> None:
+        """Write the history with the reason why the run ended, and print the result."""
+        self._hide_bar()
+        write_text(self._folder / HISTORY, history.to_json())
+        checkpoint = str(self._folder / CHECKPOINT)
+        speed = _images_per_second(history)
+        if self._as_json:
+            print_json(
+                event="end",
+                stopped=history.stopped,
+                best_epoch=history.best_epoch,
+                best_validation_accuracy=history.best_validation_accuracy,
+                test_accuracy=history.test_accuracy,
+                images_per_second=speed,
+                checkpoint=checkpoint,
+            )
+            return
+        print(
+            "\n".join(["", *_result(history), f"{speed:,.0f} images/s", f"checkpoint: {checkpoint}"]),
+            flush=True,
+        )
+
+    def _hide_bar(self) -> None:
+        self._stack.close()
+        self._bar = None
+
+
+def _line(record: EpochRecord) -> str:
+    parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
+    if record.validation_accuracy is not None:
+        parts.append(f"validation {percent(record.validation_accuracy)}")
+    if record.test_accuracy is not None:
+        parts.append(f"test {percent(record.test_accuracy)}")
+    parts.append(f"{record.images_per_second:,.0f} images/s")
+    return ", ".join(parts)
+
+
+def _result(history: History) -> list[str]:
+    epoch, best, test = history.best_epoch, history.best_validation_accuracy, history.test_accuracy
+    lines = [] if history.stopped == "completed" else [f"stopped: {history.stopped}"]
+    if best is not None:
+        lines.append(f"best validation accuracy: {percent(best)} in epoch {epoch}")
+    if test is not None:
+        lines.append(f"test accuracy in epoch {epoch}: {percent(test)}")
+    return lines
+
+
+def _images_per_second(history: History) -> float:
+    """Over the whole run, evaluation left out."""
+    seconds = sum(record.seconds for record in history.epochs)
+    images = sum(record.images_per_second * record.seconds for record in history.epochs)
+    return images / seconds if seconds > 0 else 0.0

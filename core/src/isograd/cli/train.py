@@ -1,0 +1,249 @@
+"""The command `isograd train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isograd.cli.folders import CHECKPOINT, folder_for_run, folder_to_resume, new_folder
+from isograd.cli.output import JsonOption
+from isograd.errors import ArgumentError
+from isograd.runs import RUN_FILE, DataTable, RunFile, find_run, presets, read_run
+
+if TYPE_CHECKING:
+    from isograd.network import Network
+    from isograd.training import History
+
+
+class Dtype(StrEnum):
+    float32 = "float32"
+    float64 = "float64"
+
+
+class Gradient(StrEnum):
+    symbolic = "symbolic"
+    native = "native"
+
+
+TRAINING, MACHINE, FILES = "Training", "Machine", "Data and files"
+
+
+def _run_names(incomplete: str) -> list[str]:
+    return [name for name in presets() if name.startswith(incomplete)]
+
+
+def train(
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="A TOML file, a preset's name (isograd presets) or a run's folder.",
+            autocompletion=_run_names,
+        ),
+    ],
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="How many epochs in all.", rich_help_panel=TRAINING)
+    ] = None,
+    mini_batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Examples in a step.", rich_help_panel=TRAINING)
+    ] = None,
+    eta: Annotated[
+        float | None, typer.Option(help="The learning rate, in every epoch.", rich_help_panel=TRAINING)
+    ] = None,
+    lmbda: Annotated[
+        float | None, typer.Option(help="The strength of L2 regularisation.", rich_help_panel=TRAINING)
+    ] = None,
+    momentum: Annotated[
+        float | None, typer.Option(help="From 0 to less than 1.", rich_help_panel=TRAINING)
+    ] = None,
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="EPOCHS",
+            help="Stop after so many epochs without a better validation accuracy.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SCHEME",
+            help="How weights begin: chapter, n_in, he, glorot or a registered name.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of all random numbers.", envvar="ISOGRAD_SEED", rich_help_panel=TRAINING),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[:DEVICE]",
+            help="What computes (isograd backends); else as ISOGRAD_BACKEND or the run file says.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = None,
+    dtype: Annotated[
+        Dtype | None, typer.Option(help="Of parameters and computation.", rich_help_panel=MACHINE)
+    ] = None,
+    gradient: Annotated[
+        Gradient | None,
+        typer.Option(help="isograd's own, or that of the backend's framework.", rich_help_panel=MACHINE),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="How many the backend may use.", rich_help_panel=MACHINE)
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="A data set (isograd data), a folder with the MNIST files, or a file .npz, .pkl or .pkl.gz.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    validation_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training examples to hold out for validation.", rich_help_panel=FILES),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="The run's folder; by default runs/NAME, or the next free of runs/NAME-2, runs/NAME-3, ...",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in its folder, as its run.toml says.", rich_help_panel=FILES
+        ),
+    ] = False,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEPS",
+            help="Write the checkpoint after so many steps; by default after each epoch.",
+            rich_help_panel=FILES,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a network as a run file or a preset says.
+
+    The run's folder then holds checkpoint.safetensors (the network and all that it takes to go on), run.toml
+    (the run with every setting resolved) and history.json (one record an epoch). Epochs count from 0. Progress
+    goes to stderr.
+
+    Ctrl-C ends the run after the present steps with a checkpoint (exit code 130); --resume goes on from it. A
+    cost that is not finite ends it with exit code 3 and leaves the last checkpoint.
+    """
+    found, folder = _find(run, out, resume)
+    resolved = found.override(
+        {
+            "training.epochs": epochs,
+            "training.mini_batch_size": mini_batch_size,
+            "training.eta": eta,
+            "training.lmbda": lmbda,
+            "training.momentum": momentum,
+            "training.early_stopping": early_stopping,
+            "training.checkpoint_every": checkpoint_every,
+            "network.init": init,
+            "seed": seed,
+            "dtype": dtype and dtype.value,
+            "gradient": gradient and gradient.value,
+            "threads": threads,
+            "data": data and DataTable.of(data),
+            "data.validation_size": validation_size,
+        }
+    )
+    history = _train(resolved, folder, backend, resume, as_json)
+    if history.stopped == "interrupted":
+        typer.echo(
+            f"interrupted; {folder / CHECKPOINT} can be loaded, and gone on from: "
+            f"isograd train {folder} --resume",
+            err=True,
+        )
+        raise typer.Exit(130)
+
+
+def _find(given: str, out: Path | None, resume: bool) -> tuple[RunFile, Path]:
+    """The run as its file says, and its folder. A resumed run is what that folder says, not what RUN says now."""
+    run = find_run(given)
+    if not resume:
+        return run, new_folder(run.name, out)
+    if out is None and Path(given).is_dir():
+        out = Path(given)
+    folder = folder_to_resume(run.name, out)
+    saved = read_run(folder / RUN_FILE)
+    if saved.name != run.name:
+        raise ArgumentError(f"--resume: {folder} holds the run {saved.name!r}; RUN is {run.name!r}")
+    return saved, folder
+
+
+def _train(run: RunFile, folder: Path, backend: str | None, resume: bool, as_json: bool) -> History:
+    from isograd.backend import choose_backend
+    from isograd.cli.report import Report
+    from isograd.data import load_dataset
+
+    network = _network_to_resume(run, folder / CHECKPOINT) if resume else _new_network(run)
+    training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
+    choice = choose_backend(backend, run.backend)
+    run = run.override({"backend": f"{choice.backend.name}:{choice.device}"})
+    with folder_for_run(folder), Report(run, folder, network, as_json) as report:
+        history = network.SGD(
+            training,
+            run.training.epochs,
+            run.training.mini_batch_size,
+            run.eta(),
+            validation,
+            test,
+            run.training.lmbda,
+            momentum=run.training.momentum,
+            nesterov=run.training.nesterov,
+            shuffle=run.training.shuffle,
+            drop_last=run.training.drop_last,
+            early_stopping=run.training.early_stopping,
+            callbacks=[report],
+            backend=run.backend,
+            gradient=run.gradient,
+            checkpoint=folder / CHECKPOINT,
+            checkpoint_every=run.training.checkpoint_every,
+            resume=resume,
+            progress=False,
+            threads=run.threads,
+        )
+        report.finish(history)
+    return history
+
+
+def _new_network(run: RunFile) -> Network:
+    from isograd.network import Network
+
+    return Network(run.layers(), run.network.input_shape, run.seed, init=run.network.init, dtype=run.dtype)
+
+
+def _network_to_resume(run: RunFile, checkpoint: Path) -> Network:
+    """The network of a checkpoint, which must be the one that the run describes."""
+    from isograd.network import Network
+
+    network = Network.load(checkpoint)
+    described = {
+        "network.layers": run.layers(),
+        "network.input_shape": run.network.input_shape,
+        "network.init": run.network.init,
+        "seed": run.seed,
+        "dtype": run.dtype,
+    }
+    for key, value in described.items():
+        found = getattr(network, key.rpartition(".")[2])
+        if found != value:
+            raise ArgumentError(f"{key} is {value!r}; the run to resume has {found!r}")
+    return network

@@ -1,0 +1,122 @@
+"""A network applied to a whole data set, a fixed number of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from isograd.architecture import Architecture
+from isograd.backend import Array, BackendChoice, compile_cached
+from isograd.data import Dataset
+from isograd.graph import Function, Tensor, argmax, gather, log_likelihood, simplify, softmax, variable
+
+# One size for all, so that one compiled function serves any number of examples.
+CHUNK_ROWS = 250
+
+
+def evaluation_function(
+    architecture: Architecture, data: Dataset, examples: int, wanted: Sequence[str]
+) -> Function:
+    """The network in mode "evaluate" on some rows of resident data: `CHUNK_ROWS`, or all if they are fewer.
+
+    Inputs: resident "inputs" (examples, *features) of the data's dtype and, for "cost", "labels" int32
+    (examples,); changing "rows" int32 (rows,). State: parameters and layer state, by path.
+
+    Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
+    outputs; "probabilities" (rows, classes), the softmax; "cost" (rows,), the log-likelihood cost.
+    """
+    features = data.feature_shape
+    rows = min(examples, CHUNK_ROWS)
+    inputs = {
+        "inputs": variable("inputs", (examples, *features), data.inputs.dtype.name),
+        "rows": variable("rows", (rows,), "int32"),
+    }
+    state = architecture.variables()
+    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
+    z = architecture.forward(x, state, state, "evaluate", {})[0][-1]
+    outputs: dict[str, Tensor] = {}
+    if "class" in wanted:
+        outputs["class"] = argmax(z, axis=1)
+    if "probabilities" in wanted:
+        outputs["probabilities"] = softmax(z)
+    if "cost" in wanted:
+        inputs["labels"] = variable("labels", (examples,), "int32")
+        outputs["cost"] = log_likelihood(z, gather(inputs["labels"], inputs["rows"]))
+    return simplify(Function(inputs, outputs, state))
+
+
+class Evaluator:
+    """A compiled evaluation of one data set, which lies on the device from now on.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    data : Dataset
+    choice : BackendChoice
+    wanted : sequence of str
+        Which outputs of `evaluation_function`.
+    """
+
+    def __init__(
+        self, architecture: Architecture, data: Dataset, choice: BackendChoice, wanted: Sequence[str]
+    ) -> None:
+        self._data = data
+        self._backend, device = choice
+        function = evaluation_function(architecture, data, len(data), wanted)
+        self._executable = compile_cached(self._backend, function, device)
+        arrays = {"inputs": data.inputs, "labels": data.labels}
+        self._resident = {
+            name: self._backend.to_device(array, device)
+            for name, array in arrays.items()
+            if name in function.inputs
+        }
+        size = min(len(data), CHUNK_ROWS)
+        self._steps = -(-len(data) // size)
+        # The last chunk is filled up with its last row, and what it gives for those is cut off.
+        rows = np.minimum(np.arange(self._steps * size, dtype=np.int32), np.int32(len(data) - 1))
+        self._rows = self._backend.to_device(rows.reshape(self._steps, size), device)
+
+    def __call__(self, state: Mapping[str, Array]) -> dict[str, npt.NDArray[Any]]:
+        """The outputs for every example, (n, ...); `state` is the network's, on the device."""
+        outputs, _ = self._backend.run_steps(
+            self._executable, state, self._resident, {"rows": self._rows}, self._steps
+        )
+        return {name: rows.reshape(-1, *rows.shape[2:])[: len(self._data)] for name, rows in outputs.items()}
+
+    def accuracy(self, classes: npt.NDArray[Any]) -> float:
+        """The fraction of examples of which `classes` gives the label."""
+        return int(np.count_nonzero(classes == self._data.labels)) / len(self._data)
+
+
+def predict(
+    architecture: Architecture,
+    data: Dataset,
+    choice: BackendChoice,
+    state: Mapping[str, Array],
+    wanted: str,
+) -> npt.NDArray[Any]:
+    """One output of `evaluation_function` for every example, (n, ...).
+
+    The data pass through the device a chunk at a time: one compiled function serves any number of them.
+    """
+    backend, device = choice
+    executable = compile_cached(
+        backend, evaluation_function(architecture, data, CHUNK_ROWS, [wanted]), device
+    )
+    rows = backend.to_device(np.arange(CHUNK_ROWS, dtype=np.int32)[np.newaxis], device)
+    results = []
+    for start in range(0, len(data), CHUNK_ROWS):
+        part = data.inputs[start : start + CHUNK_ROWS]
+        missing = [(0, CHUNK_ROWS - len(part)), *[(0, 0)] * (part.ndim - 1)]
+        resident = {"inputs": backend.to_device(np.pad(part, missing, mode="edge"), device)}
+        outputs, _ = backend.run_steps(executable, state, resident, {"rows": rows}, 1)
+        results.append(outputs[wanted][0, : len(part)])
+    return np.concatenate(results)
+
+
+def mean_cost(costs: npt.NDArray[Any]) -> float:
+    """The mean of the examples' costs, summed in double precision."""
+    return float(np.mean(costs, dtype=np.float64))

@@ -1,0 +1,413 @@
+"""A network: layers, and the arrays that training gives them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from isograd import evaluation
+from isograd.architecture import Architecture, initial_arrays
+from isograd.backend import Array, Backend, BackendChoice, choose_backend
+from isograd.data import Dataset, as_dataset
+from isograd.errors import ArgumentError
+from isograd.graph import Tensor
+from isograd.graph.function import check_array
+from isograd.graph.tensor import Shape
+from isograd.layers import InitialiserLike, Layer, Mode
+from isograd.training import checkpoint
+from isograd.training.callbacks import Callback
+from isograd.training.checks import number, whole
+from isograd.training.history import EpochRecord, History
+from isograd.training.plan import check_data, make_plan
+from isograd.training.sgd import train
+from isograd.training.state import TrainingState
+
+Arrays = dict[str, npt.NDArray[Any]]
+Data = Dataset | tuple[npt.ArrayLike, npt.ArrayLike]
+
+
+class Network:
+    """Layers one after the other, and their parameters.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The last gives (classes,), the weighted input of a softmax; usually it is a `Softmax`.
+    input_shape : sequence of int
+        The shape of one example: (784,) or (1, 28, 28), channels first.
+    seed : int
+        From it come the initial parameters, the shuffles and the dropout masks: the same on every backend.
+    init : str, Initialiser or callable
+        How parameters begin: "chapter" (as the listing), "n_in" (its author's correction), "glorot", "he", or
+        what decides for every array (`isograd.layers.initialisers`). A layer's own initialisers go first.
+    dtype : str
+        float32 or float64: of the parameters and all that is computed from them.
+
+    Attributes
+    ----------
+    parameters : dict of path to ndarray
+        The trained arrays. The path is "LAYER.ARRAY", LAYER the layer's name or position: "0.weight".
+    state : dict of path to ndarray
+        Arrays that training updates without a gradient.
+    training : TrainingState or None
+        The last run of `SGD` as it can be resumed; None where there was none, or an error ended it.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError, ShapeError
+        If an argument is not as described, two layers have the same name or a layer can not take its input.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int],
+        seed: int = 0,
+        *,
+        init: InitialiserLike = "chapter",
+        dtype: str = "float32",
+    ) -> None:
+        architecture = Architecture(layers, input_shape, dtype)
+        seed = whole("seed", seed, 0)
+        if seed >= 2**64:
+            raise ArgumentError(f"seed is {seed}; expected less than 2**64")
+        self._set(architecture, seed, init, initial_arrays(architecture, seed, init), None)
+
+    def _set(
+        self,
+        architecture: Architecture,
+        seed: int,
+        init: InitialiserLike,
+        arrays: Arrays,
+        training: TrainingState | None,
+    ) -> None:
+        self.architecture = architecture
+        self.seed = seed
+        self.init = init
+        self.parameters: Arrays = {}
+        self.state: Arrays = {}
+        self.adopt(arrays)
+        self.training = training
+
+    def __repr__(self) -> str:
+        return f"Network({list(self.layers)!r}, input_shape={self.input_shape}, seed={self.seed})"
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        return self.architecture.layers
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.architecture.input_shape
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The output shape of every layer."""
+        return self.architecture.shapes
+
+    @property
+    def output_shape(self) -> Shape:
+        """(classes,)."""
+        return self.architecture.output_shape
+
+    @property
+    def dtype(self) -> str:
+        return self.architecture.dtype
+
+    def summary(self) -> str:
+        """A table of the layers, their output shapes and numbers of parameters, as plain text."""
+        return self.architecture.summary()
+
+    def forward(
+        self,
+        x: Tensor,
+        params: Mapping[str, Tensor],
+        state: Mapping[str, Tensor],
+        mode: Mode,
+        masks: Mapping[str, Tensor],
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """The graph of the network; see `Architecture.forward`."""
+        return self.architecture.forward(x, params, state, mode, masks)
+
+    def adopt(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take copies of the arrays of the parameters' and state's paths; others are ignored."""
+        self.parameters = {path: arrays[path].copy() for path in self.architecture.parameters}
+        self.state = {path: arrays[path].copy() for path in self.architecture.state}
+
+    def checked_arrays(self) -> Arrays:
+        """Parameters and state by path.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError, ShapeError
+            If somebody has put in something that does not belong there; the message names it.
+        """
+        arrays = self.parameters | self.state
+        for path, shape in self.architecture.array_shapes.items():
+            if path not in arrays:
+                raise ArgumentError(f"parameters: {path} is missing")
+            check_array(f"parameters: {path}", arrays[path], shape, self.dtype)
+        return {path: arrays[path] for path in self.architecture.array_shapes}
+
+    def predict(
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+    ) -> npt.NDArray[np.int32]:
+        """The class of each example: int32, (n,); of equally likely ones the first.
+
+        Parameters
+        ----------
+        x : array-like (n, *features), or Dataset
+            As for training. An array is taken as it is: bytes that were scaled in training need a `Dataset`
+            with the same scale here too.
+        backend : str or Backend, optional
+            As for `isograd.choose_backend`.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError, ShapeError
+            If x is no such data or does not fit the network.
+        """
+        return self._predict(x, backend, "class")
+
+    def predict_proba(
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+    ) -> npt.NDArray[Any]:
+        """The probability of each class: the softmax, (n, classes), of the network's dtype. See `predict`."""
+        return self._predict(x, backend, "probabilities")
+
+    def accuracy(self, data: Data, *, backend: str | Backend | None = None) -> float:
+        """The fraction of a labelled data set that is classified correctly."""
+        dataset = self._dataset(data)
+        choice = choose_backend(backend)
+        evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("class",))
+        return evaluator.accuracy(evaluator(self._on_device(choice))["class"])
+
+    def cost(
+        self,
+        data: Data,
+        lmbda: float = 0.0,
+        mini_batch_size: int = 1,
+        *,
+        backend: str | Backend | None = None,
+    ) -> float:
+        """The mean log-likelihood cost of a labelled data set, + 0.5 * lmbda * sum(w^2) / m over the weights.
+
+        m = ceil(n / mini_batch_size), as in training with that size; with 1 it is n, as in chapter 3.
+        """
+        dataset = self._dataset(data)
+        lmbda = number("lmbda", lmbda, least=0)
+        batches = -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
+        choice = choose_backend(backend)
+        evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("cost",))
+        cost = evaluation.mean_cost(evaluator(self._on_device(choice))["cost"])
+        squares = sum(
+            float(np.sum(np.square(self.parameters[path], dtype=np.float64)))
+            for path, spec in self.architecture.parameters.items()
+            if spec.regularised
+        )
+        return cost + 0.5 * lmbda * squares / batches if lmbda else cost
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write layers, parameters and state to a safetensors file, whole or not at all.
+
+        Raises
+        ------
+        ArgumentError
+            If a layer holds a function without a registered name; the message says how to give it one.
+        FileAccessError
+            If the file can not be written.
+        """
+        checkpoint.write(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, best: bool = False) -> Self:
+        """The network of a file that `save`, or a run with `checkpoint=`, wrote.
+
+        Parameters
+        ----------
+        path : str or path
+        best : bool
+            Take, from the checkpoint of a run, the parameters of the best validation accuracy instead of the
+            last ones.
+
+        Raises
+        ------
+        FileAccessError
+            If the file can not be read.
+        FileFormatError
+            If it is no such file, is truncated or corrupted or was written by a newer isograd, or names a
+            function or layer that is not registered here.
+        ArgumentError
+            If `best` is True and the file has no such parameters.
+        """
+        contents = checkpoint.read(path)
+        arrays = contents.arrays
+        if best:
+            if contents.training is None or contents.training.best is None:
+                raise ArgumentError(f"best is True, but {os.fspath(path)} has no parameters of a best epoch")
+            arrays = contents.training.best
+        network = cls.__new__(cls)
+        network._set(contents.architecture, contents.seed, contents.init, arrays, contents.training)
+        return network
+
+    def load_parameters(self, path: str | os.PathLike[str]) -> None:
+        """Take parameters and state from a file of a network with arrays of the same paths, shapes and dtype.
+
+        What has no arrays, such as activations and dropout, may differ.
+
+        Raises
+        ------
+        FileAccessError, FileFormatError
+            As `load`.
+        ArgumentError
+            If the networks differ; the message names the first difference, and nothing has changed.
+        """
+        contents = checkpoint.read(path)
+        checkpoint.check_same_arrays(path, contents, self.architecture)
+        self.adopt(contents.arrays)
+        self.training = None
+
+    def SGD(  # noqa: N802 (the chapter's name)
+        self,
+        training_data: Data,
+        epochs: int,
+        mini_batch_size: int,
+        eta: float | str | Callable[[int], float],
+        validation_data: Data | None = None,
+        test_data: Data | None = None,
+        lmbda: float = 0.0,
+        *,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        early_stopping: int | None = None,
+        callbacks: Iterable[Callback | Callable[[EpochRecord], object]] = (),
+        backend: str | Backend | None = None,
+        gradient: str = "symbolic",
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+        max_steps: int | None = None,
+        progress: bool | None = None,
+        threads: int | None = None,
+    ) -> History:
+        """Train by mini-batch stochastic gradient descent.
+
+        A step's cost is the sum over its rows of -log(softmax(z)[label]), by mini_batch_size, plus
+        0.5 * lmbda * sum(w^2) / m over the weights (not the biases), with m the number of steps of an epoch.
+        So every example weighs the same in a smaller last batch too.
+
+        Parameters
+        ----------
+        training_data : Dataset or (inputs, labels)
+            inputs (n, *features), flat or of `input_shape`; labels (n,), from 0 to the number of classes - 1.
+        epochs : int
+        mini_batch_size : int
+            At most n.
+        eta : float, str or callable
+            The learning rate: a number, or a function of the epoch, counted from 0 (`isograd.training` has
+            some), or the name of a registered one. Above 0 in every epoch.
+        validation_data, test_data : Dataset or (inputs, labels), optional
+            Evaluated after each epoch; the test data only where the validation accuracy is the best so far.
+        lmbda : float
+            The strength of L2 regularisation; 0 leaves it out.
+        momentum : float
+            In [0, 1); the equations are those of `isograd.training.step`.
+        nesterov : bool
+            Take the gradient where momentum leads.
+        shuffle : bool
+            Visit the examples in another order every epoch; False keeps their own, as the listing does.
+        drop_last : bool
+            Leave a smaller last batch out, as the listing does.
+        early_stopping : int, optional
+            Stop after so many epochs in which the validation accuracy did not exceed all before; the network
+            then has the parameters of the best epoch.
+        callbacks : iterable of Callback or callable
+            Callables are called with the `EpochRecord` after each epoch. A callback that raises ends training
+            with its error; the network keeps the parameters of the last finished chunk of steps.
+        backend : str or Backend, optional
+            As for `isograd.choose_backend`.
+        gradient : "symbolic" or "native"
+            isograd's own gradient, or that of the backend's framework.
+        checkpoint : path, optional
+            Where to write the run, so that it can be resumed: after each epoch and where it stops.
+        checkpoint_every : int, optional
+            Write after each so many steps of the run instead of after each epoch.
+        resume : bool
+            Go on with the run of `training`, that is of `Network.load(checkpoint)` or the last call. Data and
+            arguments must be the same (the number of epochs, backend, callbacks and files may differ). On the
+            same deterministic backend the result is that of an uninterrupted run to the last bit.
+        max_steps : int, optional
+            Stop after so many further steps.
+        progress : bool, optional
+            Show a progress bar on the error stream; None: only on a terminal.
+        threads : int, optional
+            How many threads the backend may use; None leaves that alone.
+
+        Returns
+        -------
+        History
+            After Ctrl-C too: the first waits for the end of a chunk of steps (256 at most), training stops
+            with `History.stopped` "interrupted", and the network has the parameters of the best epoch, or
+            without validation the last ones; a second one raises KeyboardInterrupt. (Only in the main thread,
+            and where Python's own handler of SIGINT is in place.)
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError, ShapeError
+            If an argument is not as described; nothing has changed then. eta is checked in every epoch.
+        UnsupportedError
+            If the backend has no native gradient, can not limit its threads or lacks a dtype.
+        FileAccessError
+            If the checkpoint can not be written; this is tried before training starts.
+        NonFiniteError
+            If the cost or an array becomes NaN or infinite: the error names epoch, step and layer, and the
+            network keeps the parameters from before that chunk of steps.
+        """
+        plan = make_plan(
+            self.architecture,
+            training_data,
+            epochs,
+            mini_batch_size,
+            eta,
+            validation_data,
+            test_data,
+            lmbda,
+            momentum=momentum,
+            nesterov=nesterov,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            early_stopping=early_stopping,
+            gradient=gradient,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            max_steps=max_steps,
+        )
+        return train(self, plan, backend, resume=resume, progress=progress, threads=threads)
+
+    def _predict(
+        self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str
+    ) -> npt.NDArray[Any]:
+        if isinstance(x, Dataset):
+            data = x
+        else:
+            examples = len(x) if isinstance(x, Sized) else 0
+            data = as_dataset((x, np.zeros(examples, np.int32)), "x")
+        self.architecture.check_features(data.feature_shape, "x")
+        choice = choose_backend(backend)
+        return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted)
+
+    def _dataset(self, data: Data) -> Dataset:
+        dataset = as_dataset(data, "data")
+        check_data(self.architecture, dataset, "data")
+        return dataset
+
+    def _on_device(self, choice: BackendChoice) -> dict[str, Array]:
+        backend, device = choice
+        return {path: backend.to_device(array, device) for path, array in self.checked_arrays().items()}

@@ -1,0 +1,229 @@
+"""The arguments of `SGD`, checked all together before anything changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from isograd.architecture import Architecture
+from isograd.data import Dataset, as_dataset
+from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd.layers import functions
+from isograd.training import schedules
+from isograd.training.callbacks import Callback, checked_callbacks
+from isograd.training.checks import flag, number, optional_whole, whole
+from isograd.training.step import StepOptions
+
+DATA_ARGUMENTS = ("training_data", "validation_data", "test_data")
+# What a run that continues another must have in common with it; of data, the fingerprints.
+AGREEMENT = (
+    *DATA_ARGUMENTS,
+    "mini_batch_size",
+    "eta",
+    "lmbda",
+    "momentum",
+    "nesterov",
+    "shuffle",
+    "drop_last",
+    "early_stopping",
+    "gradient",
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to do; the attributes are the arguments of `Network.SGD`, where they are explained.
+
+    Attributes
+    ----------
+    data : dict of str to Dataset or None
+        By the name of the argument.
+    """
+
+    data: dict[str, Dataset | None]
+    training: Dataset
+    dtype: str
+    epochs: int
+    mini_batch_size: int
+    eta: schedules.Eta
+    lmbda: float
+    momentum: float
+    nesterov: bool
+    shuffle: bool
+    drop_last: bool
+    early_stopping: int | None
+    gradient: Literal["symbolic", "native"]
+    callbacks: tuple[Callback, ...]
+    checkpoint: Path | None
+    checkpoint_every: int | None
+    max_steps: int | None
+
+    @property
+    def full_steps(self) -> int:
+        """How many steps of an epoch have mini_batch_size rows."""
+        return len(self.training) // self.mini_batch_size
+
+    @property
+    def last_rows(self) -> int:
+        """How many rows the partial last step has; 0 where there is none."""
+        return 0 if self.drop_last else len(self.training) % self.mini_batch_size
+
+    @property
+    def steps(self) -> int:
+        """m: how many steps an epoch has."""
+        return self.full_steps + bool(self.last_rows)
+
+    @property
+    def images(self) -> int:
+        """How many examples an epoch uses."""
+        return self.full_steps * self.mini_batch_size + self.last_rows
+
+    @property
+    def options(self) -> StepOptions:
+        return StepOptions(self.mini_batch_size, self.lmbda / self.steps, self.momentum, self.nesterov)
+
+    def eta_in(self, epoch: int) -> float:
+        """The learning rate in an epoch, checked to be a finite number above 0 in the network's dtype."""
+        name, value = "eta", self.eta
+        if callable(value):
+            name, value = f"eta in epoch {epoch}", value(epoch)
+        result = number(name, value, above=0)
+        _fits(name, result, self.dtype)
+        return result
+
+    @cached_property
+    def agreement(self) -> dict[str, Any]:
+        """The values of the arguments `AGREEMENT`, in the form in which a file holds them."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in AGREEMENT if name not in self.data}
+        # A function without a registered name agrees with itself, as long as the run stays in memory.
+        with suppress(ArgumentError):
+            values["eta"] = schedules.to_data(self.eta)
+        fingerprints = {name: data and data.fingerprint() for name, data in self.data.items()}
+        return fingerprints | values
+
+    def check_agreement(self, before: dict[str, Any]) -> None:
+        """Refuse to continue a run with other arguments or data than it began with."""
+        for name, value in self.agreement.items():
+            if before[name] != value:
+                raise ArgumentError(
+                    f"{name} is {_shown(name, value)}; the run to resume has {_shown(name, before[name])}"
+                )
+
+
+def make_plan(
+    architecture: Architecture,
+    training_data: Any,
+    epochs: int,
+    mini_batch_size: int,
+    eta: float | str | Callable[[int], float],
+    validation_data: Any,
+    test_data: Any,
+    lmbda: float,
+    *,
+    momentum: float,
+    nesterov: bool,
+    shuffle: bool,
+    drop_last: bool,
+    early_stopping: int | None,
+    gradient: str,
+    callbacks: Any,
+    checkpoint: str | os.PathLike[str] | None,
+    checkpoint_every: int | None,
+    max_steps: int | None,
+) -> Plan:
+    """The arguments of `Network.SGD` as a plan; raises as it documents."""
+    data = {
+        name: None if value is None and name != "training_data" else _checked_data(architecture, value, name)
+        for name, value in zip(DATA_ARGUMENTS, (training_data, validation_data, test_data), strict=True)
+    }
+    training = data["training_data"]
+    assert training is not None
+    if gradient not in ("symbolic", "native"):
+        raise ArgumentError(f"gradient is {gradient!r}; expected 'symbolic' or 'native'")
+    plan = Plan(
+        data=data,
+        training=training,
+        dtype=architecture.dtype,
+        epochs=whole("epochs", epochs, 1),
+        mini_batch_size=whole("mini_batch_size", mini_batch_size, 1),
+        eta=_checked_eta(eta),
+        lmbda=number("lmbda", lmbda, least=0),
+        momentum=number("momentum", momentum, least=0, below=1),
+        nesterov=flag("nesterov", nesterov),
+        shuffle=flag("shuffle", shuffle),
+        drop_last=flag("drop_last", drop_last),
+        early_stopping=optional_whole("early_stopping", early_stopping, 1),
+        gradient="native" if gradient == "native" else "symbolic",
+        callbacks=checked_callbacks(callbacks),
+        checkpoint=None if checkpoint is None else _checked_path(checkpoint),
+        checkpoint_every=optional_whole("checkpoint_every", checkpoint_every, 1),
+        max_steps=optional_whole("max_steps", max_steps, 1),
+    )
+    _check_together(plan, architecture)
+    return plan
+
+
+def _check_together(plan: Plan, architecture: Architecture) -> None:
+    if not architecture.parameters:
+        raise ArgumentError("the network has no parameters; there is nothing to train")
+    if plan.mini_batch_size > len(plan.training):
+        raise ArgumentError(
+            f"mini_batch_size is {plan.mini_batch_size}; training_data has only {len(plan.training)} examples"
+        )
+    if plan.nesterov and not plan.momentum:
+        raise ArgumentError("nesterov is True, but momentum is 0; expected a momentum above 0")
+    if plan.early_stopping is not None and plan.data["validation_data"] is None:
+        raise ArgumentError("early_stopping needs validation_data")
+    if plan.checkpoint_every is not None and plan.checkpoint is None:
+        raise ArgumentError("checkpoint_every needs checkpoint, the path to write to")
+    _fits("lmbda", plan.lmbda, plan.dtype)
+
+
+def _checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:
+    data = as_dataset(value, argument)
+    check_data(architecture, data, argument)
+    return data
+
+
+def check_data(architecture: Architecture, data: Dataset, argument: str) -> None:
+    """Refuse data that the network can not take: another shape, or labels beyond its classes."""
+    architecture.check_features(data.feature_shape, argument)
+    (classes,) = architecture.output_shape
+    largest = int(data.labels.max())
+    if largest >= classes:
+        raise ArgumentError(
+            f"{argument} has labels from {int(data.labels.min())} to {largest}; "
+            f"the network has {classes} classes, 0 to {classes - 1}"
+        )
+
+
+def _checked_eta(eta: object) -> schedules.Eta:
+    if isinstance(eta, str):
+        return functions.lookup("schedule", eta, "eta")
+    return eta if callable(eta) else number("eta", eta, above=0)
+
+
+def _checked_path(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentTypeError(f"checkpoint is {path!r}; expected a path")
+    return Path(path)
+
+
+def _fits(name: str, value: float, dtype: str) -> None:
+    with np.errstate(over="ignore"):
+        rounded = np.dtype(dtype).type(value)
+    if not np.isfinite(rounded) or (value and not rounded):
+        raise ArgumentError(f"{name} is {value!r}, which {dtype} can not hold")
+
+
+def _shown(name: str, value: object) -> str:
+    if name in DATA_ARGUMENTS:
+        return "missing" if value is None else f"data with the fingerprint {value}"
+    return repr(value)

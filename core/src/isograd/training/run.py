@@ -1,0 +1,288 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from isograd.backend import Array, BackendChoice, Executable, compile_cached
+from isograd.compilation import compiled_functions
+from isograd.evaluation import Evaluator, mean_cost
+from isograd.training import checkpoint
+from isograd.training.callbacks import Progress, any_stop
+from isograd.training.diagnosis import FailedChunk, diagnose
+from isograd.training.draws import Chunk, draw, epoch_order, steps_that_fit
+from isograd.training.history import EpochRecord, History, Stopped
+from isograd.training.interrupts import DeferredInterrupt
+from isograd.training.plan import Plan
+from isograd.training.state import Arrays, TrainingState, all_finite, velocity_shapes
+from isograd.training.step import (
+    NativeStep,
+    StepGraph,
+    gradient_function,
+    run_steps,
+    step_function,
+    step_graph,
+    update_function,
+)
+
+if TYPE_CHECKING:
+    from isograd.network import Network
+
+Hook = Literal["on_start", "on_chunk"]
+
+
+class Run:
+    """One call of `Network.SGD`. Making it compiles and moves data, and changes nothing of the network.
+
+    Parameters
+    ----------
+    network : Network
+    plan : Plan
+    choice : BackendChoice
+    before : TrainingState, optional
+        Where to go on; None begins with the network's parameters.
+    """
+
+    def __init__(
+        self, network: Network, plan: Plan, choice: BackendChoice, before: TrainingState | None
+    ) -> None:
+        self._network = network
+        self._plan = plan
+        self._choice = choice
+        self._backend, self._device = choice
+        self._graphs: dict[int, StepGraph] = {}
+        self._steps: dict[int, Executable] = {}
+        for rows in {plan.mini_batch_size, plan.last_rows} - {0}:
+            self._graphs[rows] = step_graph(network.architecture, plan.training, rows, plan.options)
+            self._steps[rows] = _compile(self._graphs[rows], plan.gradient, choice)
+        self._evaluators = {
+            name: Evaluator(network.architecture, data, choice, ("class", "cost"))
+            for name, data in plan.data.items()
+            if data is not None and name != "training_data"
+        }
+        training = plan.training
+        self._resident = self._move({"inputs": training.inputs, "labels": training.labels})
+        self._now = self._first_state() if before is None else self._next_state(before)
+        self._state = self._move(self._now.arrays)
+        self._left = plan.max_steps
+        self._drawn: _Epoch | None = None
+        if self._now.epoch < plan.epochs:
+            self._epoch()  # checks eta while nothing has changed yet
+
+    def _first_state(self) -> TrainingState:
+        network = self._network
+        shapes = velocity_shapes(network.architecture, self._plan.momentum)
+        velocities = {name: np.zeros(shape, network.dtype) for name, shape in shapes.items()}
+        arrays = {name: array.copy() for name, array in network.checked_arrays().items()}
+        return TrainingState(
+            epoch=0,
+            step=0,
+            cost_sum=0.0,
+            seconds=0.0,
+            arrays=arrays | velocities,
+            best=None,
+            history=History(),
+            agreement=self._plan.agreement,
+            backend=self._provenance(),
+        )
+
+    def _next_state(self, before: TrainingState) -> TrainingState:
+        history = History(list(before.history.epochs))
+        return replace(before, history=history, agreement=self._plan.agreement, backend=self._provenance())
+
+    def _provenance(self) -> dict[str, str]:
+        return {"name": self._backend.name, "version": self._backend.version, "device": self._device}
+
+    def train(self) -> History:
+        """Run to the end, or to where something stops it."""
+        network, now = self._network, self._now
+        network.training = None
+        network.adopt(now.arrays)
+        with DeferredInterrupt() as interrupt:
+            asked = self._tell("on_start", 0.0)
+            now.history.stopped = self._reason(asked, interrupt)
+            while now.history.stopped is None:
+                asked = self._run_chunk()
+                now.history.stopped = self._reason(asked, interrupt)
+                if now.history.stopped is None and self._checkpoint_due():
+                    self._save()
+            self._save()
+        network.training = now
+        if now.history.stopped in ("interrupted", "early stopping") and now.best is not None:
+            network.adopt(now.best)
+        return History(list(now.history.epochs), now.history.stopped)
+
+    def _reason(self, asked: bool, interrupt: DeferredInterrupt) -> Stopped | None:
+        """Why the run ends here, if it does."""
+        patience = self._plan.early_stopping
+        if interrupt.take():
+            return "interrupted"
+        if self._now.epoch >= self._plan.epochs:
+            return "completed"
+        if patience is not None and self._now.history.epochs_without_improvement >= patience:
+            return "early stopping"
+        if asked:
+            return "callback"
+        return "max_steps" if self._left == 0 else None
+
+    def _run_chunk(self) -> bool:
+        """One chunk of steps and, after an epoch's last, its evaluation; whether a callback asks to stop."""
+        now = self._now
+        chunk = self._next_chunk()
+        started = time.perf_counter()
+        outputs, state = run_steps(
+            self._backend,
+            self._steps[chunk.rows],
+            self._state,
+            self._resident,
+            self._draws(chunk),
+            chunk.steps,
+        )
+        # A copy: what the backend hands out may share memory with its own.
+        arrays = {name: np.array(self._backend.to_host(array)) for name, array in state.items()}
+        seconds = time.perf_counter() - started
+        if not all_finite(outputs) or not all_finite(arrays):
+            raise diagnose(self._failed(chunk, outputs))
+        self._state, now.arrays = state, arrays
+        now.step += chunk.steps
+        now.seconds += seconds
+        # One after the other, so that where the chunk ends does not change the last bit.
+        for cost in outputs["cost"].tolist():
+            now.cost_sum += cost
+        if self._left is not None:
+            self._left -= chunk.steps
+        self._network.adopt(arrays)
+        asked = self._tell("on_chunk", mean_cost(outputs["cost"]))
+        if now.step == self._plan.steps:
+            asked = self._finish_epoch() or asked
+        return asked
+
+    def _next_chunk(self) -> Chunk:
+        """The steps up to the end of the epoch, or to where something else is due."""
+        now, plan = self._now, self._plan
+        if now.step == plan.full_steps:
+            return Chunk(now.epoch, now.step, 1, plan.last_rows)
+        rows = plan.mini_batch_size
+        limits = [plan.full_steps - now.step, steps_that_fit(self._network.architecture, rows)]
+        periods = (plan.checkpoint_every, *(callback.every for callback in plan.callbacks))
+        limits += [every - self._steps_done % every for every in periods if every is not None]
+        if self._left is not None:
+            limits.append(self._left)
+        return Chunk(now.epoch, now.step, min(limits), rows)
+
+    @property
+    def _steps_done(self) -> int:
+        return self._now.epoch * self._plan.steps + self._now.step
+
+    def _draws(self, chunk: Chunk) -> dict[str, Array]:
+        """The chunk's rows, masks and learning rate, on the device."""
+        network, plan, epoch = self._network, self._plan, self._epoch()
+        return self._move(
+            draw(network.architecture, network.seed, chunk, epoch.order, plan.mini_batch_size, epoch.eta)
+        )
+
+    def _epoch(self) -> _Epoch:
+        """The order and the learning rate of the present epoch."""
+        number, plan = self._now.epoch, self._plan
+        if self._drawn is None or self._drawn.number != number:
+            order = epoch_order(self._network.seed, number, len(plan.training), plan.shuffle)
+            self._drawn = _Epoch(number, order, plan.eta_in(number))
+        return self._drawn
+
+    def _finish_epoch(self) -> bool:
+        now, plan = self._now, self._plan
+        accuracy, cost = self._evaluate("validation_data")
+        best = now.history.best_validation_accuracy
+        is_best = accuracy is None or best is None or accuracy >= best
+        record = EpochRecord(
+            epoch=now.epoch,
+            cost=now.cost_sum / plan.steps,
+            eta=self._epoch().eta,
+            seconds=now.seconds,
+            images_per_second=_rate(plan.images, now.seconds),
+            validation_accuracy=accuracy,
+            validation_cost=cost,
+            test_accuracy=self._evaluate("test_data")[0] if is_best else None,
+        )
+        if is_best and accuracy is not None:
+            now.best = {path: now.arrays[path] for path in self._network.architecture.array_shapes}
+        now.history.epochs.append(record)
+        now.epoch, now.step, now.cost_sum, now.seconds = now.epoch + 1, 0, 0.0, 0.0
+        return any_stop([callback.on_epoch(record) for callback in plan.callbacks])
+
+    def _evaluate(self, name: str) -> tuple[float, float] | tuple[None, None]:
+        """Accuracy and cost on one of the data sets, if there is that one."""
+        evaluator = self._evaluators.get(name)
+        if evaluator is None:
+            return None, None
+        paths = self._network.architecture.array_shapes
+        outputs = evaluator({path: self._state[path] for path in paths})
+        return evaluator.accuracy(outputs["class"]), mean_cost(outputs["cost"])
+
+    def _tell(self, hook: Hook, cost: float) -> bool:
+        """Call all callbacks, also after one has asked to stop."""
+        now, plan = self._now, self._plan
+        images = min(now.step * plan.mini_batch_size, plan.images)
+        progress = Progress(
+            network=self._network,
+            epoch=now.epoch,
+            epochs=plan.epochs,
+            step=now.step,
+            steps=plan.steps,
+            cost=cost,
+            eta=self._epoch().eta if now.epoch < plan.epochs else 0.0,
+            images_per_second=_rate(images, now.seconds),
+        )
+        return any_stop([getattr(callback, hook)(progress) for callback in plan.callbacks])
+
+    def _checkpoint_due(self) -> bool:
+        every = self._plan.checkpoint_every
+        return self._now.step == 0 if every is None else self._steps_done % every == 0
+
+    def _save(self) -> None:
+        if self._plan.checkpoint is not None:
+            checkpoint.write(self._plan.checkpoint, self._network, self._now)
+
+    def _move(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Array]:
+        return {name: self._backend.to_device(array, self._device) for name, array in arrays.items()}
+
+    def _failed(self, chunk: Chunk, outputs: Arrays) -> FailedChunk:
+        return FailedChunk(
+            chunk=chunk,
+            graph=self._graphs[chunk.rows],
+            executable=self._steps[chunk.rows],
+            choice=self._choice,
+            state=self._state,
+            resident=self._resident,
+            draws=self._draws,
+            costs=outputs["cost"],
+        )
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    number: int
+    order: npt.NDArray[np.int32]
+    eta: float
+
+
+def _compile(graph: StepGraph, gradient: str, choice: BackendChoice) -> Executable:
+    backend, device = choice
+    if gradient == "symbolic":
+        return compile_cached(backend, step_function(graph), device)
+    parameters = list(graph.architecture.parameters)
+    gradients = compiled_functions.compile_native_gradient(
+        backend, gradient_function(graph), "data_cost", parameters, device
+    )
+    updates = compile_cached(backend, update_function(graph.architecture, graph.options), device)
+    return NativeStep(gradients, updates)
+
+
+def _rate(images: int, seconds: float) -> float:
+    return images / seconds if seconds > 0 else 0.0

@@ -1,0 +1,74 @@
+"""A reference backend, and data and networks small enough for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isograd.data import Dataset
+from isograd.layers import FullyConnected, Softmax
+from isograd.network import Network
+from isograd.testing import ReferenceBackend, ReferenceExecutable
+
+
+class RecordingBackend(ReferenceBackend):
+    """Keeps what each chunk of training steps was given, and what was compiled."""
+
+    def __init__(self) -> None:
+        self.compiled: list[Any] = []
+        self.chunks: list[dict[str, np.ndarray[Any, Any]]] = []
+
+    def compile(self, function: Any, device: str) -> ReferenceExecutable:
+        self.compiled.append(function)
+        return super().compile(function, device)
+
+    def run_steps(
+        self, executable: Any, state: Any, resident: Any, per_step: Mapping[str, Any], steps: int
+    ) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+        if "eta" in per_step:
+            self.chunks.append({name: np.array(array) for name, array in per_step.items()})
+        return super().run_steps(executable, state, resident, per_step, steps)
+
+    def steps(self, name: str) -> list[np.ndarray[Any, Any]]:
+        """What every training step was given under a name."""
+        return [row for chunk in self.chunks for row in chunk[name]]
+
+
+@pytest.fixture(scope="session")
+def backend() -> ReferenceBackend:
+    return ReferenceBackend()
+
+
+@pytest.fixture(scope="session")
+def recording_backend() -> Callable[[], RecordingBackend]:
+    return RecordingBackend
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., Dataset]:
+    """Random inputs (n, features) in [-1, 1) and labels that a small network can partly learn from them."""
+
+    def make(n: int = 10, seed: int = 0, features: int = 4, classes: int = 3, dtype: str = "float64") -> Dataset:
+        generator = np.random.default_rng(seed)
+        inputs = generator.uniform(-1, 1, (n, features))
+        labels = np.argmax(inputs[:, :classes] + generator.normal(0, 0.3, (n, classes)), axis=1)
+        return Dataset(inputs.astype(dtype), labels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[..., Network]:
+    """A sigmoid layer of 3 units with dropout and a softmax, in float64, which starts away from zero."""
+
+    def make(p_dropout: float = 0.0, seed: int = 0, **options: Any) -> Network:
+        layers = [
+            FullyConnected(3, p_dropout=p_dropout),
+            Softmax(3, p_dropout=p_dropout, weight_init="n_in", bias_init="n_in"),
+        ]
+        return Network(layers, (4,), seed, **{"dtype": "float64", **options})
+
+    return make

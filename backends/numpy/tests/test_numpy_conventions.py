@@ -172,7 +172,7 @@ def test_the_gradient_of_max_pooling_and_the_gradient_of_that(
 def test_a_gradient_of_any_bits_arrives_in_one_place_unchanged(
     seed: int, dtype: str, backend: NumpyBackend
 ) -> None:
-    """NaN, infinities, -0 and subnormal gradients are neither spread nor rounded by pooling without overlap."""
+    """NaN, infinities, -0 and subnormals are neither spread nor rounded by pooling without overlap."""
     rng = np.random.default_rng(seed)
     x, g = G.variable("x", (2, 2, 6, 6), dtype), G.variable("g", (2, 2, 2, 3), dtype)
     image = np.asarray(rng.integers(0, 3, size=x.shape), dtype)

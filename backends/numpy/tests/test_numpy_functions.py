@@ -1,15 +1,18 @@
-"""Whole functions drawn at random: shared nodes, views of shared buffers, results that are views of anything."""
+"""Whole functions drawn at random: shared nodes, views of shared buffers, results that are views."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isograd import graph as G
+from isograd_numpy import executable as executable_module
 from isograd_numpy.backend import NumpyBackend
 
 Array = np.ndarray[Any, Any]
@@ -183,7 +186,7 @@ def _reversed(a: Array) -> Array:
 
 LAYOUTS: list[Callable[[Array], Array]] = [
     np.copy,
-    np.asfortranarray,
+    lambda a: a.copy(order="F"),
     _reversed,
     lambda a: np.repeat(a, 2, axis=-1)[..., ::2] if a.ndim else a.copy(),
     lambda a: a.transpose().copy().transpose(),
@@ -202,7 +205,7 @@ def relaid(seed: int, arrays: dict[str, Array]) -> dict[str, Array]:
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=150)
+@settings(max_examples=6 * settings().max_examples)
 @given(function=functions(), seed=SEEDS)
 def test_a_function_is_what_the_reference_says(
     function: G.Function, seed: int, check: Check, normal: Check
@@ -226,25 +229,51 @@ def test_results_share_memory_with_nothing_and_outlive_the_next_call(
         assert not any(np.may_share_memory(array, other) for other in arrays[:i])
 
 
-@given(function=functions(), seed=SEEDS)
+@contextmanager
+def bound_from(size: int) -> Iterator[None]:
+    """Resident arrays of at least so many bytes are read where they lie, smaller ones copied."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(executable_module, "_BOUND_BYTES", size)
+        yield
+
+
+BOUND = st.sampled_from([0, 64, 2**40])
+
+
+@given(function=functions(), seed=SEEDS, bound_bytes=BOUND)
 def test_the_layout_of_what_is_given_does_not_matter(
-    function: G.Function, seed: int, backend: NumpyBackend, normal: Check, agree: Check, same_bits: Check
+    function: G.Function,
+    seed: int,
+    bound_bytes: int,
+    backend: NumpyBackend,
+    normal: Check,
+    agree: Check,
+    same_bits: Check,
 ) -> None:
-    """To the bit for inputs of a call; within the bound for resident arrays, which are read where they lie."""
+    """To the bit for inputs of a call; within the bound for resident arrays, read where they lie."""
     executable = backend.compile(function, "cpu")
     inputs, state = values_of(function, seed, normal)
     plain, other = executable(inputs, state), executable(relaid(seed, inputs), relaid(seed + 1, state))
     assert same_bits(plain[0], other[0])
     assert same_bits(plain[1], other[1])
-    stacked, new = executable.run_steps(relaid(seed, state), relaid(seed + 2, inputs), {}, 1)
+    with bound_from(bound_bytes):
+        stacked, new = executable.run_steps(relaid(seed, state), relaid(seed + 2, inputs), {}, 1)
     agree({n: a[0] for n, a in stacked.items()}, function.outputs, {**inputs, **state})
     agree(new, {**function.state, **function.updates}, {**inputs, **state})
 
 
-@given(function=functions(), seed=SEEDS, steps=st.integers(1, 4), cut=st.integers(0, 4), data=st.data())
+@given(
+    function=functions(),
+    seed=SEEDS,
+    bound_bytes=BOUND,
+    steps=st.integers(1, 4),
+    cut=st.integers(0, 4),
+    data=st.data(),
+)
 def test_steps_are_calls_one_after_another_however_they_are_cut_into_chunks(
     function: G.Function,
     seed: int,
+    bound_bytes: int,
     steps: int,
     cut: int,
     data: st.DataObject,
@@ -265,7 +294,8 @@ def test_steps_are_calls_one_after_another_however_they_are_cut_into_chunks(
     for part in (rows[:cut], rows[cut:]):
         if part:
             per_step = {n: np.stack([row[n] for row in part]) for n in function.inputs if n not in resident}
-            made, after = backend.run_steps(executable, after, resident, per_step, len(part))
+            with bound_from(bound_bytes):
+                made, after = backend.run_steps(executable, after, resident, per_step, len(part))
             chunks.append(made)
     assert same_bits(after, state)
     for name in function.outputs:

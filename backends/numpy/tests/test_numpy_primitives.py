@@ -47,7 +47,7 @@ def generator(draw: Draw) -> np.random.Generator:
 
 
 def numbers(draw: Draw, dtype: str, *shapes: Sequence[int]) -> list[Array]:
-    """Ordinary numbers, or small whole ones with many ties and zeros of both signs, or those and NaN and inf."""
+    """Ordinary numbers, or small whole ones with many ties and both zeros, or those and NaN and inf."""
     rng, kind = generator(draw), draw(st.sampled_from(["ordinary", "tied", "special"]))
     event(kind)
     return [_filled(rng, kind, dtype, tuple(shape)) for shape in shapes]
@@ -304,7 +304,7 @@ def _unpool2d(draw: Draw, dtype: str) -> Any:
 
 
 def disguised(draw: Draw, name: str, value: Array) -> tuple[G.Tensor, Array]:
-    """A tensor of this very value, and the array of its variable: a plain one, a view of another, a result."""
+    """A tensor of this value, and the array of its variable: the plain one, a view of another, a result."""
     kind = draw(st.sampled_from(["plain", "transposed", "sliced", "computed"]))
     dtype = value.dtype.name
     if kind == "transposed":

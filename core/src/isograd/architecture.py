@@ -78,7 +78,8 @@ class Architecture:
     @property
     def array_shapes(self) -> dict[str, Shape]:
         """The shape of every parameter and state array by path."""
-        return {path: spec.shape for path, spec in (*self.parameters.items(), *self.state.items())}
+        parameters = {path: spec.shape for path, spec in self.parameters.items()}
+        return parameters | {path: spec.shape for path, spec in self.state.items()}
 
     def variables(self) -> dict[str, Tensor]:
         """A variable for every parameter and state array by path."""

@@ -74,6 +74,8 @@ class Capabilities:
     normwise_convolution : bool
         True: convolutions may go by Winograd or Fourier transforms and are held to a normwise bound. False:
         they are sums of products in some order, and every element is held to its own bound.
+    limits_threads : bool
+        True: `limit_threads` works. False: it raises `UnsupportedError`.
     ulps : mapping of str to float
         By primitive, the largest error in units in the last place of functions such as `exp`, where it
         exceeds what the conformance suite assumes.
@@ -90,6 +92,7 @@ class Capabilities:
     flushes_subnormals: bool = False
     fuses: bool = False
     normwise_convolution: bool = False
+    limits_threads: bool = False
     ulps: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +111,7 @@ class Capabilities:
             "flushes_subnormals",
             "fuses",
             "normwise_convolution",
+            "limits_threads",
         ):
             if not isinstance(getattr(self, name), bool):
                 raise ArgumentTypeError(f"{name} is {getattr(self, name)!r}; expected a bool")
@@ -270,7 +274,7 @@ class Backend(ABC):
         Raises
         ------
         UnsupportedError
-            If the backend can not do it, as by default.
+            If the capabilities have `limits_threads` False, as by default.
         """
         raise UnsupportedError(f"backend {self.name!r} can not limit its threads; leave threads out")
 

@@ -20,7 +20,7 @@ from isograd.graph.tensor import Shape
 from isograd.layers import InitialiserLike, Layer, Mode
 from isograd.training import checkpoint
 from isograd.training.callbacks import Callback
-from isograd.training.checks import number, whole
+from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
 from isograd.training.plan import check_data, make_plan
 from isograd.training.sgd import train
@@ -72,9 +72,7 @@ class Network:
         dtype: str = "float32",
     ) -> None:
         architecture = Architecture(layers, input_shape, dtype)
-        seed = whole("seed", seed, 0)
-        if seed >= 2**64:
-            raise ArgumentError(f"seed is {seed}; expected less than 2**64")
+        seed = checked_seed(seed)
         self._set(architecture, seed, init, initial_arrays(architecture, seed, init), None)
 
     def _set(

@@ -40,6 +40,7 @@ imports neither NumPy nor any layer: `RunFile.layers` and `RunFile.eta` do.
 from __future__ import annotations
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
@@ -61,6 +62,8 @@ FORMAT = 1
 RUN_FILE = "run.toml"
 
 T = TypeVar("T")
+
+_MAX_BYTES = 2**20
 
 # A run's name becomes a folder: no part of it may lead elsewhere.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
@@ -234,11 +237,15 @@ def read_run(path: Path) -> RunFile:
         If it is no TOML, its format is newer, a key is unknown or missing, or a value has another type.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)
+        text = content.decode("utf-8")
     except OSError as error:
         raise FileAccessError(f"{path}: can not be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path}: no UTF-8, as TOML has to be: {error}") from error
+    if len(content) > _MAX_BYTES:
+        raise FileFormatError(f"{path}: more than {_MAX_BYTES:,} bytes, which no run file needs")
     run = parse_run(text, str(path), default_name=_as_name(path))
     if run.data.path is None:
         return run
@@ -305,7 +312,7 @@ _EXPECTED: Mapping[Any, str] = {
 def _table(kind: type[T], data: object, path: str) -> T:
     """An instance of a dataclass from a TOML table; `path` is that of the table, with a dot behind."""
     if not isinstance(data, dict):
-        raise FileFormatError(f"{path[:-1]} is {data!r}; expected a table")
+        raise FileFormatError(f"{path[:-1]} is {reprlib.repr(data)}; expected a table")
     hints = get_type_hints(kind)
     unknown = [_suggest(f"{path}{key}", key, list(hints)) for key in data if key not in hints]
     if unknown:
@@ -346,7 +353,9 @@ def _value(hint: Any, value: object, path: str) -> Any:
     for kind in kinds:
         if _fits(kind, value):
             return tuple(value) if isinstance(value, list) else value
-    raise FileFormatError(f"{path} is {value!r}; expected {' or '.join(_EXPECTED[kind] for kind in kinds)}")
+    raise FileFormatError(
+        f"{path} is {reprlib.repr(value)}; expected {' or '.join(_EXPECTED[kind] for kind in kinds)}"
+    )
 
 
 def _fits(kind: Any, value: object) -> bool:

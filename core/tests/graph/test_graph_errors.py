@@ -92,6 +92,7 @@ BAD = [
     ("reduce_max", (ROWS[:0],), {"axes": 0}, ShapeError, "[0, 3] has no element along axes [0]"),
     ("argmax", (ROWS[:0],), {"axis": 0}, ShapeError, "[0, 3] has no element along axis 0"),
     ("argmax", (ROWS,), {"axis": 0.0}, ArgumentTypeError, "axis is 0.0; expected a whole number"),
+    ("argmax", (ROWS,), {"axis": True}, ArgumentTypeError, "axis is True; expected a whole number"),
     ("logsumexp", (ROWS,), {"axes": -3}, ArgumentError, "axis is -3, but the operand has 2 axes"),
     ("matmul", (ROWS, ROWS), {}, ShapeError, "[2, 3] and [2, 3] do not fit together"),
     ("matmul", (SMALL, IMAGE), {}, ShapeError, "[1, 4, 2, 2] and [1, 2, 5, 6]"),

@@ -131,6 +131,9 @@ def test_inputs_that_do_not_fit_are_refused_by_name(given, error, message):
 def test_inputs_of_many_calls_have_a_leading_axis_and_may_leave_out_what_stays():
     function = G.Function({"x": X, "k": K}, {"y": G.gather(X, K)})
     function.check_inputs({"k": np.full((7, 4), 3, "int32")}, rows=7)
+    function.check_inputs({"x": np.zeros((4, 3), "float32")}, partial=True)
+    with pytest.raises(ArgumentError, match="'z' is not an input"):
+        function.check_inputs({"z": np.zeros(1)}, partial=True)
     with pytest.raises(ShapeError, match=r"k has shape \[7, 4\]; expected \[8, 4\]"):
         function.check_inputs({"k": np.zeros((7, 4), "int32")}, rows=8)
     with pytest.raises(ArgumentError, match="k has indices from 0 to 4"):

@@ -187,6 +187,22 @@ def test_what_does_nothing_is_removed(build):
 @pytest.mark.parametrize(
     "build",
     [
+        lambda x: x.reshape(6).reshape(3, 2),
+        lambda x: x.reshape(1, 2, 3).transpose().reshape(6, 1).reshape(6),
+        lambda x: G.transpose(G.transpose(x.reshape(2, 3, 1), axes=(2, 0, 1)), axes=(1, 0, 2)),
+        lambda x: G.broadcast_to(G.broadcast_to(x, (4, 2, 3)), (5, 4, 2, 3)),
+    ],
+)
+def test_structure_upon_structure_is_done_once(build):
+    y = build(X)
+    assert len(topological([simplified(y)])) == len(topological([y])) - 1
+    values = {"x": np.arange(6, dtype="float32").reshape(2, 3)}
+    assert_same_bits(evaluate([simplified(y)], values)[0], evaluate([y], values)[0])
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
         lambda x: x * 0,  # NaN and infinity give NaN, negative numbers -0
         lambda x: x + 0,  # -0 + 0 is 0
         lambda x: x - x,

@@ -28,6 +28,7 @@ from isograd.layers import (
     FullyConnected,
     L2Pool,
     Layer,
+    MaskSpec,
     MaxPool,
     Mode,
     Softmax,
@@ -163,14 +164,20 @@ def test_the_graph_evaluates_to_the_inferred_shape(case: Case, mode: Mode) -> No
     assert np.isfinite(y).all()
 
 
-@given(case=cases)
-def test_masks_are_declared_and_used_in_training_with_dropout_alone(case: Case) -> None:
-    layer, shape = case
-    p = getattr(layer, "p_dropout", 0.0)
-    declared = layer.masks(shape)
-    assert [spec.p_dropout for spec in declared.values()] == ([p] if p else [])
+@pytest.mark.parametrize("p", [0.0, 0.25, 0.5])
+@pytest.mark.parametrize(
+    ("layer", "mask"),
+    [(FullyConnected(3), (8,)), (Softmax(3), (8,)), (Dropout(0.0), (2, 4))],
+    ids=lambda value: type(value).__name__,
+)
+def test_masks_are_declared_and_used_in_training_with_dropout_alone(
+    layer: Any, mask: tuple[int, ...], p: float
+) -> None:
+    layer = replace(layer, p_dropout=p)
+    declared = layer.masks((2, 4))
+    assert declared == ({"dropout": MaskSpec(mask, p)} if p else {})
     for mode, used in (("train", set(declared)), ("evaluate", set())):
-        built = Built(case, 2, mode)  # type: ignore[arg-type]
+        built = Built((layer, (2, 4)), 2, mode)  # type: ignore[arg-type]
         variables = {t.name for t in topological([built.y]) if t.primitive == "variable"}
         assert variables - {"x", "weight", "bias"} == used
 
@@ -223,8 +230,8 @@ def test_symbolic_gradients_agree_with_central_differences(case: Case, mode: Mod
     y is at most gamma_k A for sums of k terms (the activations' slopes are at most 1, and they are good to a
     few units in the last place); the symbolic product sums the same terms in another order.
 
-    No weighted input moves by more than 2^-7 of the way to a kink, or of 1, so that the fourth power of a step,
-    the first that extrapolation leaves, is below the rounding error: the tolerance rests on the latter alone.
+    No weighted input moves by more than 2^-7 of the way to a kink, or of 1, so that the fourth power of a
+    step, the first that extrapolation leaves, is below the rounding error: that alone is the tolerance.
     """
     random = np.random.default_rng(seed)
     built = Built(case, 2, mode, random=random)

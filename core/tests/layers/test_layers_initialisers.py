@@ -202,6 +202,20 @@ def test_an_initialiser_that_makes_no_sense_is_refused(
         make()
 
 
+def test_what_a_function_returns_is_copied_as_float64_in_c_order() -> None:
+    shared = np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3))
+    spec = ParameterSpec((2, 3), FromFunction(lambda seed, path, spec: shared), 2, 3, True)
+    value = initial_value(spec, "chapter", 0, "0.weight")
+    assert value.dtype == np.float64
+    assert value.flags.c_contiguous
+    assert not np.shares_memory(value, shared)
+    np.testing.assert_array_equal(value, shared)
+    kept = FromFunction(lambda seed, path, spec: value)
+    assert not np.shares_memory(
+        initial_value(replace(spec, initialiser=kept), "chapter", 0, "0.weight"), value
+    )
+
+
 def test_an_initialiser_is_itself_such_a_function() -> None:
     spec = ParameterSpec((3,), Constant(0), 1, 1, False)
     initialiser: Initialiser = Normal(2, 1)

@@ -138,6 +138,16 @@ def test_every_initialiser_comes_back_equal(initialiser: Any) -> None:
     assert initialiser_from_data(initialiser_to_data(initialiser)) == initialiser
 
 
+def test_only_initialisers_are_written_as_such() -> None:
+    assert initialiser_to_data(Constant(0)) == "zeros"
+    with pytest.raises(ArgumentTypeError, match=r"^initialiser is 3; expected the name of an initialiser"):
+        initialiser_to_data(3)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"^initialiser is 'best'; expected chapter"):
+        initialiser_to_data("best")
+    with pytest.raises(ArgumentError, match=r"^initialiser is <function swish .*, which has no name"):
+        initialiser_to_data(swish)
+
+
 def test_fields_at_their_defaults_are_left_out() -> None:
     assert to_data(ConvPool(20)) == {"type": "ConvPool", "maps": 20}
     assert to_data(FullyConnected(9, weight_init=Normal(), bias_init="he")) == {

@@ -233,6 +233,7 @@ def test_specs_differ_in_any_field_and_in_class() -> None:
             "Softmax(n_out=10, name='out', weight_init=Normal(s",
         ),
         (Flatten(), "Flatten()"),
+        (MaxPool(3, 3, name="pool"), "MaxPool(window=(3, 3), name='pool')"),
     ],
 )
 def test_a_spec_prints_as_the_call_that_makes_it_without_defaults(layer: Layer, text: str) -> None:

@@ -51,7 +51,9 @@ def recording_backend() -> Callable[[], RecordingBackend]:
 def make_data() -> Callable[..., Dataset]:
     """Random inputs (n, features) in [-1, 1) and labels that a small network can partly learn from them."""
 
-    def make(n: int = 10, seed: int = 0, features: int = 4, classes: int = 3, dtype: str = "float64") -> Dataset:
+    def make(
+        n: int = 10, seed: int = 0, features: int = 4, classes: int = 3, dtype: str = "float64"
+    ) -> Dataset:
         generator = np.random.default_rng(seed)
         inputs = generator.uniform(-1, 1, (n, features))
         labels = np.argmax(inputs[:, :classes] + generator.normal(0, 0.3, (n, classes)), axis=1)

@@ -102,7 +102,7 @@ def test_an_error_in_a_callback_leaves_the_parameters_of_the_last_chunk(
 def test_a_misspelt_stop_is_an_error_and_other_answers_mean_nothing(
     backend: ReferenceBackend, make_data: Make, make_network: Make
 ) -> None:
-    with pytest.raises(ArgumentError, match='returned \'halt\'; expected None or "stop"'):
+    with pytest.raises(ArgumentError, match="returned 'halt'; expected None or \"stop\""):
         make_network().SGD(make_data(), 1, 5, 0.1, callbacks=[lambda record: "halt"], backend=backend)
     history = make_network().SGD(make_data(), 1, 5, 0.1, callbacks=[lambda record: True], backend=backend)
     assert history.stopped == "completed"
@@ -128,9 +128,7 @@ def test_what_a_callback_does_to_the_parameters_does_not_reach_the_run(
 
     left_alone, visited = make_network(), make_network()
     left_alone.SGD(make_data(), 2, 2, 0.1, make_data(), early_stopping=5, backend=backend)
-    visited.SGD(
-        make_data(), 2, 2, 0.1, make_data(), early_stopping=5, callbacks=[Vandal()], backend=backend
-    )
+    visited.SGD(make_data(), 2, 2, 0.1, make_data(), early_stopping=5, callbacks=[Vandal()], backend=backend)
     assert visited.training is not None
     assert visited.training.best is not None
     for path, array in left_alone.parameters.items():
@@ -155,7 +153,9 @@ def test_what_is_no_callback_is_refused(
         make_network().SGD(make_data(), 1, 5, 0.1, callbacks=callbacks, backend=backend)
 
 
-def test_progress_says_where_the_run_is(backend: ReferenceBackend, make_data: Make, make_network: Make) -> None:
+def test_progress_says_where_the_run_is(
+    backend: ReferenceBackend, make_data: Make, make_network: Make
+) -> None:
     reports: list[Progress] = []
 
     class Reporter(Callback):

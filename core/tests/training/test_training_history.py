@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,12 +68,16 @@ def test_without_validation_the_last_epoch_is_reported_and_without_epochs_none()
 
 numbers = st.floats(width=64)
 records = st.lists(
-    st.tuples(numbers, numbers, numbers, numbers, st.none() | numbers, st.none() | numbers, st.none() | numbers),
+    st.tuples(
+        numbers, numbers, numbers, numbers, st.none() | numbers, st.none() | numbers, st.none() | numbers
+    ),
     max_size=4,
 )
 
 
-@given(records, st.sampled_from([None, "completed", "interrupted", "early stopping", "callback", "max_steps"]))
+@given(
+    records, st.sampled_from([None, "completed", "interrupted", "early stopping", "callback", "max_steps"])
+)
 def test_json_gives_back_every_number_to_the_last_bit(values: list[Any], stopped: Any) -> None:
     history = History([EpochRecord(epoch, *row) for epoch, row in enumerate(values)], stopped)
     text = history.to_json()
@@ -118,7 +123,7 @@ def test_a_plot_shows_what_was_measured_and_is_written(tmp_path: Path) -> None:
     figure = history_of([0.5, 0.75], [0.25, None]).plot(tmp_path / "history.png")
     assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
     lines = {
-        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        line.get_label(): (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist())
         for axes in figure.axes
         for line in axes.lines
     }
@@ -151,13 +156,9 @@ def test_the_test_data_are_looked_at_only_where_validation_is_best_so_far(
     seen: list[tuple[float, float]] = []
 
     def look(record: EpochRecord) -> None:
-        seen.append(
-            (network.accuracy(validation, backend=backend), network.accuracy(test, backend=backend))
-        )
+        seen.append((network.accuracy(validation, backend=backend), network.accuracy(test, backend=backend)))
 
-    history = network.SGD(
-        make_data(10, seed), 6, 2, 2.0, validation, test, callbacks=[look], backend=backend
-    )
+    history = network.SGD(make_data(10, seed), 6, 2, 2.0, validation, test, callbacks=[look], backend=backend)
     assert [r.validation_accuracy for r in history.epochs] == [accuracy for accuracy, _ in seen]
     for epoch, (accuracy, tested) in enumerate(seen):
         best_so_far = accuracy == max(accuracy for accuracy, _ in seen[: epoch + 1])
@@ -204,9 +205,7 @@ def test_training_stops_early_after_epochs_without_improvement(
 ) -> None:
     # Steps of 1e-9 change no classification: epoch 0 is the only one that improves on those before.
     network = make_network()
-    history = network.SGD(
-        make_data(), 9, 5, 1e-9, make_data(), early_stopping=patience, backend=backend
-    )
+    history = network.SGD(make_data(), 9, 5, 1e-9, make_data(), early_stopping=patience, backend=backend)
     assert history.stopped == "early stopping"
     assert len(history.epochs) == patience + 1
 

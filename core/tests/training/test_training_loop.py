@@ -1,4 +1,4 @@
-"""Which rows, masks and learning rates the steps get, and that how they are cut into chunks changes nothing."""
+"""Which rows, masks and learning rates the steps get; that how they are cut into chunks changes nothing."""
 
 from __future__ import annotations
 
@@ -144,12 +144,13 @@ def test_evaluation_scales_the_weighted_input_by_what_training_keeps(
     # 1 - p = 1/2 is exact, so that halved weights must give the same bits.
     data = make_data(9, seed)
     dropping = Network(
-        [FullyConnected(3, p_dropout=0.5), Softmax(3, p_dropout=0.5, weight_init="n_in")], (4,), seed, dtype=dtype
+        [FullyConnected(3, p_dropout=0.5), Softmax(3, p_dropout=0.5, weight_init="n_in")],
+        (4,),
+        seed,
+        dtype=dtype,
     )
     plain = Network([FullyConnected(3), Softmax(3)], (4,), seed, dtype=dtype)
-    plain.adopt(
-        {path: a / 2 if path.endswith("weight") else a for path, a in dropping.parameters.items()}
-    )
+    plain.adopt({path: a / 2 if path.endswith("weight") else a for path, a in dropping.parameters.items()})
     expected = plain.predict_proba(data, backend=backend)
     assert dropping.predict_proba(data, backend=backend).tobytes() == expected.tobytes()
 
@@ -158,7 +159,9 @@ def test_inverted_dropout_leaves_evaluation_alone(backend: ReferenceBackend, mak
     dropping = Network([Dropout(0.5, inverted=True), FullyConnected(3), Softmax(3)], (4,))
     plain = Network([Dropout(0.0), FullyConnected(3), Softmax(3)], (4,))
     data = make_data(9)
-    assert np.array_equal(dropping.predict_proba(data, backend=backend), plain.predict_proba(data, backend=backend))
+    assert np.array_equal(
+        dropping.predict_proba(data, backend=backend), plain.predict_proba(data, backend=backend)
+    )
 
 
 def test_a_whole_data_set_of_bytes_is_scaled_in_the_graph_as_on_the_host(

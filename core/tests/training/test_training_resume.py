@@ -62,12 +62,19 @@ def assert_same_end(network: Network, history: History, expected: tuple[Network,
     assert ends[0] is not None
     assert ends[1] is not None
     for mine, other in ((ends[0].arrays, ends[1].arrays), (ends[0].best or {}, ends[1].best or {})):
-        assert {name: a.tobytes() for name, a in mine.items()} == {name: a.tobytes() for name, a in other.items()}
+        assert {name: a.tobytes() for name, a in mine.items()} == {
+            name: a.tobytes() for name, a in other.items()
+        }
 
 
 @pytest.mark.parametrize("steps", range(1, STEPS + 1))
 def test_resumed_at_any_step_from_its_file_a_run_ends_with_the_same_bits(
-    backend: ReferenceBackend, make_network: Make, arguments: Any, uninterrupted: Any, tmp_path: Path, steps: int
+    backend: ReferenceBackend,
+    make_network: Make,
+    arguments: Any,
+    uninterrupted: Any,
+    tmp_path: Path,
+    steps: int,
 ) -> None:
     path = tmp_path / "run.safetensors"
     history = make_network(0.5).SGD(**arguments, checkpoint=path, max_steps=steps, backend=backend)
@@ -115,7 +122,7 @@ def test_the_file_is_written_after_so_many_steps_each_time_complete(
         **arguments, checkpoint=path, checkpoint_every=every, callbacks=[Reader()], backend=backend
     )
     steps = [network.training.epoch * 5 + network.training.step for network in found if network.training]
-    assert set(steps) == {step for step in range(every, STEPS, every)}
+    assert set(steps) == set(range(every, STEPS, every))
     last = Network.load(path)
     assert last.training is not None
     assert last.training.history.stopped == "completed"
@@ -224,9 +231,9 @@ def test_a_function_without_a_name_resumes_in_memory_and_is_refused_a_checkpoint
     network, whole = make_network(0.5), make_network(0.5)
     expected = whole, whole.SGD(**arguments, backend=backend)
     network.SGD(**arguments, max_steps=7, backend=backend)
-    with pytest.raises(ArgumentError, match="eta is .*; the run to resume has"):
+    with pytest.raises(ArgumentError, match=r"eta is .*; the run to resume has"):
         network.SGD(**arguments | {"eta": lambda epoch: 0.5 / (epoch + 1)}, resume=True, backend=backend)
-    with pytest.raises(ArgumentError, match="eta is .*can not be saved"):
+    with pytest.raises(ArgumentError, match=r"eta is .*can not be saved"):
         network.SGD(**arguments, resume=True, checkpoint=tmp_path / "run", backend=backend)
     assert not list(tmp_path.iterdir())
     assert_same_end(network, network.SGD(**arguments, resume=True, backend=backend), expected)
@@ -262,8 +269,27 @@ class Interrupt(Callback):
 
 
 @settings(max_examples=8)
+@given(seed=st.integers(0, 100))
+def test_an_interrupted_run_keeps_the_parameters_of_the_best_epoch(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, seed: int
+) -> None:
+    # Steps so large that the accuracy goes up and down; the interrupt comes in the middle of the last epoch.
+    network, snapshots = make_network(seed=seed), []
+    history = network.SGD(
+        make_data(9, seed), 8, 2, 3.0, make_data(9, seed + 1), backend=backend,
+        callbacks=[Interrupt(37), lambda record: snapshots.append(network.parameters)],
+    )  # fmt: skip
+    assert history.stopped == "interrupted"
+    assert len(snapshots) == 7
+    best = snapshots[history.best_epoch or 0]
+    assert {path: a.tobytes() for path, a in network.parameters.items()} == {
+        path: a.tobytes() for path, a in best.items()
+    }
+
+
+@settings(max_examples=8)
 @given(at=st.integers(1, STEPS))
-def test_an_interrupted_run_keeps_the_best_parameters_and_resumes_where_it_stopped(
+def test_an_interrupted_run_resumes_where_it_stopped(
     backend: ReferenceBackend,
     make_network: Make,
     arguments: Any,
@@ -277,9 +303,6 @@ def test_an_interrupted_run_keeps_the_best_parameters_and_resumes_where_it_stopp
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert history.stopped == "interrupted"
     assert len(history.epochs) == at // 5
-    if history.epochs:
-        validation = arguments["validation_data"]
-        assert network.accuracy(validation, backend=backend) == history.best_validation_accuracy
     loaded = Network.load(path)
     assert loaded.training is not None
     assert loaded.training.epoch * 5 + loaded.training.step == at
@@ -342,7 +365,11 @@ def test_in_another_thread_training_leaves_signals_alone(
 
 
 def test_an_interrupt_during_the_last_save_is_not_lost(
-    backend: ReferenceBackend, make_network: Make, arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: ReferenceBackend,
+    make_network: Make,
+    arguments: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from isograd.training import checkpoint
 
@@ -360,7 +387,7 @@ def test_where_nothing_can_be_written_training_does_not_start(
 ) -> None:
     for path in (tmp_path, tmp_path / "missing" / "run"):
         network = make_network(0.5)
-        with pytest.raises(FileAccessError, match="can not be written|is a folder"):
+        with pytest.raises(FileAccessError, match=r"can not be written|is a folder"):
             network.SGD(**arguments, checkpoint=path, backend=backend)
         assert network.training is None
         assert all(np.array_equal(a, make_network(0.5).parameters[p]) for p, a in network.parameters.items())

@@ -1,4 +1,4 @@
-"""A training step is the book's: checked against one that is written out by hand, within its rounding bound."""
+"""A training step is the book's: checked against one written out by hand, within its rounding bound."""
 
 from __future__ import annotations
 
@@ -189,7 +189,12 @@ def test_every_step_is_the_one_of_the_book(
         if p_dropout:
             masks = [
                 random.keep_mask(
-                    seed, f"{layer}.dropout", shape=(len(rows), size), p_dropout=p_dropout, step=step, epoch=epoch
+                    seed,
+                    f"{layer}.dropout",
+                    shape=(len(rows), size),
+                    p_dropout=p_dropout,
+                    step=step,
+                    epoch=epoch,
                 )
                 for layer, size in ((0, 4), (1, 3))
             ]
@@ -208,7 +213,11 @@ def test_every_step_is_the_one_of_the_book(
 
 @given(seed=st.integers(0, 1000), decay=st.floats(1e-6, 1e3), rows=st.integers(1, 6))
 def test_the_added_decay_is_the_gradient_of_the_l2_cost(
-    make_data: Callable[..., Dataset], make_network: Callable[..., Network], seed: int, decay: float, rows: int
+    make_data: Callable[..., Dataset],
+    make_network: Callable[..., Network],
+    seed: int,
+    decay: float,
+    rows: int,
 ) -> None:
     network, data = make_network(seed=seed), make_data(6, seed)
     graph = step_graph(network.architecture, data, rows, StepOptions(rows, decay))
@@ -226,18 +235,24 @@ def test_the_added_decay_is_the_gradient_of_the_l2_cost(
 
 @given(rows=st.integers(1, 5), size=st.integers(5, 8), decay=st.sampled_from([0.0, 0.25]))
 def test_the_cost_is_that_of_the_rows_by_the_batch_size_and_the_weights_squares(
-    make_data: Callable[..., Dataset], make_network: Callable[..., Network], rows: int, size: int, decay: float
+    make_data: Callable[..., Dataset],
+    make_network: Callable[..., Network],
+    rows: int,
+    size: int,
+    decay: float,
 ) -> None:
     network, data = make_network(), make_data(6)
     graph = step_graph(network.architecture, data, rows, StepOptions(size, decay))
     values = {"inputs": data.inputs, "labels": data.labels, "rows": np.arange(rows, dtype=np.int32)}
     (cost,) = reference.evaluate([graph.cost], values | network.parameters)
-    z = 1 / (1 + np.exp(-(data.inputs[:rows] @ network.parameters["0.weight"] + network.parameters["0.bias"])))
+    z = 1 / (
+        1 + np.exp(-(data.inputs[:rows] @ network.parameters["0.weight"] + network.parameters["0.bias"]))
+    )
     z = z @ network.parameters["1.weight"] + network.parameters["1.bias"]
     of_rows = np.log(np.exp(z).sum(axis=1)) - z[np.arange(rows), data.labels[:rows]]
     squares = sum((network.parameters[path] ** 2).sum() for path in ("0.weight", "1.weight"))
     expected = of_rows.sum() / size + 0.5 * decay * squares
-    # All summands are sums of a few dozen rounded terms below 10; 1000 roundings of each exceed what there are.
+    # All summands are sums of a few dozen rounded terms below 10: fewer than 1000 roundings of each.
     assert abs(float(cost) - expected) <= gamma(1000) * (np.abs(z).sum() + rows * 10 + squares)
 
 
@@ -279,7 +294,10 @@ def test_what_the_mask_drops_going_forward_gets_no_gradient_going_back(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_state_and_cost_keep_the_networks_dtype(
-    backend: ReferenceBackend, make_data: Callable[..., Dataset], make_network: Callable[..., Network], dtype: str
+    backend: ReferenceBackend,
+    make_data: Callable[..., Dataset],
+    make_network: Callable[..., Network],
+    dtype: str,
 ) -> None:
     network = make_network(dtype=dtype)
     network.SGD(make_data(), 1, 4, 0.1, momentum=0.5, lmbda=0.1, backend=backend)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from isograd.backend import Backend, Capabilities, Executable, check_steps
 from isograd.errors import ArgumentTypeError, UnsupportedError
@@ -22,7 +24,7 @@ class NumpyBackend(Backend):
 
     name = "numpy"
     version = f"{__version__} (NumPy {np.__version__})"
-    capabilities = Capabilities(dtypes=frozenset(DTYPES), deterministic=True, fuses=True)
+    capabilities = Capabilities(dtypes=frozenset(DTYPES), deterministic=True, fuses=True, limits_threads=True)
 
     def devices(self) -> list[str]:
         """The CPU alone."""
@@ -45,6 +47,16 @@ class NumpyBackend(Backend):
         """Lower the function; buffers are laid out when it first runs."""
         return NumpyExecutable(function, self.resolve_device(device))
 
+    def limit_threads(self, threads: int) -> AbstractContextManager[None]:
+        """Limits the BLAS libraries of the whole process, and puts their limits back afterwards."""
+
+        @contextmanager
+        def limited() -> Iterator[None]:
+            with threadpool_limits(limits=threads, user_api="blas"):
+                yield
+
+        return limited()
+
     def run_steps(
         self,
         executable: Executable,
@@ -55,5 +67,7 @@ class NumpyBackend(Backend):
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """All steps in one straight line each, on the same buffers."""
         if not isinstance(executable, NumpyExecutable):
-            raise ArgumentTypeError(f"executable is a {type(executable).__name__}; expected one compiled here")
+            raise ArgumentTypeError(
+                f"executable is a {type(executable).__name__}; expected one compiled here"
+            )
         return executable.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))

@@ -36,7 +36,7 @@ class Gemm(NamedTuple):
 
 
 def multiply(a: Array, b: Array, out: Array, *, alpha: float = 1.0, beta: float = 0.0) -> Call | None:
-    """A call that does out = alpha * a @ b + beta * out each time, or None where BLAS can not address an operand.
+    """A call that does out = alpha * a @ b + beta * out, or None where BLAS can not address an operand.
 
     Parameters
     ----------
@@ -67,7 +67,9 @@ def prepare(a: Array, b: Array, out: Array) -> Callable[[float, float], None] | 
     return run
 
 
-def _arguments(a: Array, b: Array, out: Array) -> tuple[Callable[..., None], tuple[Any, ...], Any, Any] | None:
+def _arguments(
+    a: Array, b: Array, out: Array
+) -> tuple[Callable[..., None], tuple[Any, ...], Any, Any] | None:
     """The routine, its arguments, and those two of them that hold alpha and beta."""
     if 0 in out.shape or 0 in a.shape:
         return None
@@ -127,7 +129,7 @@ def _found(dtype: str) -> Iterator[Gemm]:
 
 def _loaded_libraries() -> list[str]:
     """The OpenBLAS libraries of this process, NumPy's own first."""
-    from threadpoolctl import threadpool_info
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
     found = [info["filepath"] for info in threadpool_info() if info["internal_api"] == "openblas"]
     return sorted(found, key=lambda path: "numpy" not in path)

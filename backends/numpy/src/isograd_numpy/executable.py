@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,8 @@ Arrays = Mapping[str, Array]
 
 # As many plans are kept for reuse as threads are likely to call at once; each holds its own scratch memory.
 _IDLE_PLANS = 4
+# Larger resident arrays are used where they lie, by a plan made for them; smaller ones are copied.
+_BOUND_BYTES = 2**22
 
 
 class NumpyExecutable:
@@ -59,8 +60,10 @@ class NumpyExecutable:
         self.function.check_inputs(resident, partial=True)
         self.function.check_inputs(per_step, rows=steps)
         self._check_names({**resident, **per_step}, state)
-        with self._plan(resident) as plan:
+        bound = {name: array for name, array in resident.items() if array.nbytes >= _BOUND_BYTES}
+        with self._plan(bound) as plan:
             _fill(plan.state, state)
+            _fill(plan.inputs, {name: array for name, array in resident.items() if name not in bound})
             stacked = {n: np.empty((steps, *v.shape), v.dtype) for n, v in plan.outputs.items()}
             feeds = [(plan.inputs[name], rows) for name, rows in per_step.items()]
             results = [(stacked[name], value) for name, value in plan.outputs.items()]
@@ -71,9 +74,13 @@ class NumpyExecutable:
     def _check_names(self, inputs: Arrays, state: Arrays) -> None:
         missing = [name for name in self.function.inputs if name not in inputs]
         if missing:
-            raise ArgumentError(f"inputs lack {', '.join(missing)}; the function needs {list(self.function.inputs)}")
+            raise ArgumentError(
+                f"inputs lack {', '.join(missing)}; the function needs {list(self.function.inputs)}"
+            )
         if state.keys() != self.function.state.keys():
-            raise ArgumentError(f"state has {sorted(state)}; the function needs {sorted(self.function.state)}")
+            raise ArgumentError(
+                f"state has {sorted(state)}; the function needs {sorted(self.function.state)}"
+            )
         for name, variable in self.function.state.items():
             check_array(name, state[name], variable.shape, variable.dtype)
 
@@ -111,8 +118,8 @@ def _loop(
 
 
 def _fill(buffers: dict[str, Array], values: Arrays) -> None:
-    for name, buffer in buffers.items():
-        np.copyto(buffer, values[name])
+    for name, value in values.items():
+        np.copyto(buffers[name], value)
 
 
 def _copies(arrays: Arrays) -> dict[str, Array]:

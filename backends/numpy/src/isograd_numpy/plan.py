@@ -88,7 +88,7 @@ class Plan:
         return readers[0] if len(readers) == 1 and id(node) not in self.results else None
 
     def own(self, node: Tensor, value: Array) -> Array:
-        """Mark the value as a buffer that nothing else looks into, so that its last reader may overwrite it."""
+        """Mark the value as a buffer that nothing else looks into: its last reader may overwrite it."""
         self._exclusive.add(id(node))
         return value
 
@@ -105,7 +105,7 @@ class Plan:
     # Buffers
 
     def buffer(self, shape: Sequence[int], dtype: Any, order: Sequence[int] | None = None) -> Array:
-        """Memory for an array whose axes lie in the given order, the last one contiguous; C order by default."""
+        """Memory for an array whose axes lie in the given order, the last contiguous; C order by default."""
         if order is None:
             return np.empty(tuple(shape), dtype)
         memory = np.empty([shape[axis] for axis in order], dtype)
@@ -127,7 +127,7 @@ class Plan:
         return self.own(node, self.like(node, None if model is None else self.value(model)))
 
     def laid_out(self, node: Tensor, order: tuple[int, ...]) -> Array:
-        """The node's value with its axes lying in exactly this order without gaps; copied once where they do not."""
+        """The node's value with its axes in exactly this order, without gaps; copied once if they are not."""
         value = self.value(node)
         if value.transpose(order).flags.c_contiguous:
             return value
@@ -141,7 +141,7 @@ class Plan:
 
 
 def axis_order(array: Array) -> tuple[int, ...]:
-    """The axes from the largest step in memory to the smallest; axes of size 1 and repeated ones keep their place."""
+    """The axes from the largest step in memory to the smallest; those of size 1 or repeated stay in place."""
     steps = [abs(s) if n > 1 else 0 for n, s in zip(array.shape, array.strides, strict=True)]
     moving = sorted((axis for axis, step in enumerate(steps) if step), key=lambda a: (-steps[a], a))
     places = iter(moving)

@@ -19,6 +19,7 @@ from isograd_numpy.plan import Plan
 
 Array = npt.NDArray[Any]
 
+
 def check_primitives(function: Function) -> None:
     """Refuse, by name, primitives that are not implemented.
 
@@ -79,5 +80,3 @@ def _place_variables(plan: Plan) -> None:
     for name, variable in function.state.items():
         plan.state[name] = plan.buffer(variable.shape, variable.dtype, filter_order(plan, variable))
         plan.values[id(variable)] = plan.state[name]
-
-

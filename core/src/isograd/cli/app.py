@@ -6,6 +6,7 @@ Nothing here, nor any plugin's descriptor, imports NumPy: the commands' modules 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any
@@ -27,7 +28,7 @@ COMMANDS = {
     "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network."),
     "summary": ("isograd.cli.summary:summary", "Show the layers of a run or of a trained network."),
     "presets": ("isograd.cli.listing:presets", "List the runs that come with isograd."),
-    "data": ("isograd.cli.listing:data", "List the installed data sets."),
+    "data": ("isograd.cli.listing:data", "List the data sets, installed or known."),
     "backends": ("isograd.cli.listing:backends", "List the backends, installed or known."),
     "plugins": ("isograd.cli.listing:plugins", "List the plugins, and what is wrong with those that fail."),
 }
@@ -37,10 +38,10 @@ _HELP = """Neural networks whose backends are plugins and whose gradients are eq
 Try: isograd train chapter6/dbl_conv_relu --epochs 1 --init n_in"""
 
 _EPILOG = (
-    "Exit codes: 0 success; 1 an error, told in one line on stderr; 2 wrong usage; 3 training met a cost that "
-    "is not finite; 130 interrupted.\n\n"
-    "A setting comes from its option, else from the environment (ISOGRAD_BACKEND, ISOGRAD_SEED), else from "
-    "the run file, else it is the default."
+    "Exit codes: 0 success; 1 an error, told in one line on stderr; 2 wrong usage; 3 training met a cost "
+    "that is not finite; 130 interrupted.\n\n"
+    "A setting comes from its option, else from the environment (ISOGRAD_BACKEND, ISOGRAD_SEED), else "
+    "from the run file, else it is the default."
 )
 
 
@@ -136,5 +137,5 @@ def _report(error: IsogradError, with_traceback: bool) -> None:
 
         traceback.print_exception(error)
     # Messages may list things on lines of their own; here one line is one error.
-    message = "; ".join(line.strip() for line in str(error).splitlines())
+    message = re.sub(r"([:;,]?)\s*\n\s*", lambda end: f"{end[1] or ';'} ", str(error))
     typer.echo(f"error: {message}", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 
 from isograd.errors import ArgumentError, FileAccessError
@@ -17,58 +17,44 @@ HISTORY = "history.json"
 RUNS = Path("runs")
 
 
-def new_folder(name: str, out: Path | None) -> Path:
-    """The folder of a new run: `out`, or the first of runs/NAME, runs/NAME-2, ... that holds no run.
+@contextmanager
+def new_folder(name: str, out: Path | None) -> Iterator[Path]:
+    """Make the folder of a new run; if it is new and nothing was written to it, it is gone afterwards.
+
+    It is `out`, or the first of runs/NAME, runs/NAME-2, ... that does not exist: runs that start at the same
+    time get a folder each.
 
     Raises
     ------
     ArgumentError
-        If `out` holds a run, which would be overwritten.
+        If `out` holds a checkpoint, which would be overwritten.
+    FileAccessError
+        If the folder can not be made.
     """
-    if out is None:
-        return next(folder for folder in _candidates(name) if not _holds_run(folder))
-    if _holds_run(out):
-        raise ArgumentError(f"--out is {str(out)!r}, which holds a run; --resume goes on with it")
-    return out
+    if out is not None and _has_checkpoint(out):
+        raise ArgumentError(f"--out is {str(out)!r}, which holds a run already; --resume goes on with it")
+    folder = out or next(path for path in _candidates(name) if _made(path))
+    made = out is None or _made(out)
+    try:
+        yield folder
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def folder_to_resume(name: str, out: Path | None) -> Path:
-    """The folder of the run to go on with: `out`, or the last of runs/NAME, runs/NAME-2, ... that holds one.
+    """The folder of the run to go on with: `out`, or the last of runs/NAME, runs/NAME-2, ... that fits.
 
     Raises
     ------
     ArgumentError
-        If there is no checkpoint.
+        If there is none with a checkpoint.
     """
-    folder = out or RUNS / name
-    if out is None:
-        for candidate in _candidates(name):
-            if not _holds_run(candidate):
-                break
-            folder = candidate
-    if not _holds_run(folder):
-        raise ArgumentError(f"--resume: {folder} holds no checkpoint to go on from")
-    return folder
-
-
-@contextmanager
-def folder_for_run(folder: Path) -> Iterator[None]:
-    """Make the folder, and those above it; if nothing was written to it, it is gone afterwards.
-
-    Raises
-    ------
-    FileAccessError
-        If it can not be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileAccessError(f"{folder}: can not be made: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    candidates = takewhile(Path.exists, _candidates(name)) if out is None else [out]
+    folders = [folder for folder in candidates if _has_checkpoint(folder)]
+    if not folders:
+        raise ArgumentError(f"--resume: there is no checkpoint in {out or RUNS / name}")
+    return folders[-1]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -78,6 +64,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise FileAccessError(f"{path}: can not be written: {error.strerror or error}") from error
 
 
@@ -105,5 +92,16 @@ def _candidates(name: str) -> Iterator[Path]:
     yield from (RUNS / f"{name}-{number}" for number in count(2))
 
 
-def _holds_run(folder: Path) -> bool:
+def _made(folder: Path) -> bool:
+    """Whether the folder was not there and is now."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise FileAccessError(f"{folder}: can not be made: {error.strerror or error}") from error
+    return True
+
+
+def _has_checkpoint(folder: Path) -> bool:
     return (folder / CHECKPOINT).exists()

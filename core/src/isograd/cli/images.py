@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from isograd.data.files import opened
-from isograd.errors import FileAccessError, FileFormatError, ShapeError, UnsupportedError
+from isograd.data.files import check_size, opened, read_up_to
+from isograd.errors import FileFormatError, ShapeError, UnsupportedError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_MAX_BYTES = 2**28
 
 
 def read_image(path: Path, input_shape: Sequence[int], *, invert: bool = False) -> npt.NDArray[np.uint8]:
@@ -45,13 +48,14 @@ def read_image(path: Path, input_shape: Sequence[int], *, invert: bool = False) 
             'reading images needs Pillow, which is not installed: pip install "isograd[images]"'
         ) from error
     channels, height, width = _image_shape(input_shape)
+    with opened(path) as file:
+        content = read_up_to(file, _MAX_BYTES + 1)
+    check_size(len(content), _MAX_BYTES, str(path))
     try:
-        with opened(path) as file, Image.open(file) as given:
+        with Image.open(BytesIO(content)) as given:
             image = _opaque(ImageOps.exif_transpose(given))
             image = image.convert("L" if channels == 1 else "RGB").resize((width, height))
             pixels = np.asarray(image, np.uint8).reshape(height, width, channels)
-    except FileAccessError:
-        raise
     # A damaged file makes Pillow's readers raise errors of many types.
     except Exception as error:
         raise FileFormatError(f"{path}: no image that can be read: {error}") from error

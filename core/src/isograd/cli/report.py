@@ -62,13 +62,9 @@ class Report(Callback):
         else:
             print(f"{self._network.summary()}\n\n{self._run.name} on {self._run.backend}, to {self._folder}")
             sys.stdout.flush()
+        self._show_bar()
 
     def on_chunk(self, progress: Progress) -> None:
-        # One bar for each epoch: while rich shows it, it redirects stdout to its own stream.
-        if self._bar is None and sys.stderr.isatty():
-            from isograd.training.progress import ProgressBar
-
-            self._bar = self._stack.enter_context(ProgressBar())
         if self._bar is not None:
             self._bar.on_chunk(progress)
 
@@ -80,6 +76,7 @@ class Report(Callback):
             print_json(event="epoch", **asdict(record))
         else:
             print(_line(record), flush=True)
+        self._show_bar()
 
     def finish(self, history: History) -> None:
         """Write the history with the reason why the run ended, and print the result."""
@@ -103,13 +100,20 @@ class Report(Callback):
             flush=True,
         )
 
+    def _show_bar(self) -> None:
+        if sys.stderr.isatty():
+            from isograd.training.progress import ProgressBar
+
+            self._bar = self._stack.enter_context(ProgressBar())
+
     def _hide_bar(self) -> None:
+        """Before anything is printed: while rich shows a bar, stdout leads to the bar's own stream."""
         self._stack.close()
         self._bar = None
 
 
 def _line(record: EpochRecord) -> str:
-    parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
+    parts = [f"epoch {record.epoch}: cost {record.cost:.5g}"]
     if record.validation_accuracy is not None:
         parts.append(f"validation {percent(record.validation_accuracy)}")
     if record.test_accuracy is not None:

@@ -81,7 +81,8 @@ def _show_checkpoint(path: Path, as_json: bool) -> None:
     print(network.summary())
     print(f"\nseed {network.seed}, dtype {network.dtype}")
     if training is not None:
-        print(f"{training['epochs']} epochs trained on {training['backend']}, stopped: {training['stopped']}")
+        stopped = training["stopped"] or "in the middle"
+        print(f"{training['epochs']} epochs trained on {training['backend']}, stopped: {stopped}")
         for name in ("best_validation_accuracy", "test_accuracy"):
             if training[name] is not None:
                 print(

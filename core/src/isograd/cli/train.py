@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isograd.cli.folders import CHECKPOINT, folder_for_run, folder_to_resume, new_folder
+from isograd.cli.folders import CHECKPOINT, folder_to_resume, new_folder
 from isograd.cli.output import JsonOption
 from isograd.errors import ArgumentError
 from isograd.runs import RUN_FILE, DataTable, RunFile, find_run, presets, read_run
@@ -139,13 +141,13 @@ def train(
     """Train a network as a run file or a preset says.
 
     The run's folder then holds checkpoint.safetensors (the network and all that it takes to go on), run.toml
-    (the run with every setting resolved) and history.json (one record an epoch). Epochs count from 0. Progress
-    goes to stderr.
+    (the run with every setting resolved) and history.json (one record an epoch). Epochs count from 0.
+    Progress goes to stderr.
 
     Ctrl-C ends the run after the present steps with a checkpoint (exit code 130); --resume goes on from it. A
     cost that is not finite ends it with exit code 3 and leaves the last checkpoint.
     """
-    found, folder = _find(run, out, resume)
+    found, folder = _run_to_resume(run, out) if resume else (find_run(run), None)
     resolved = found.override(
         {
             "training.epochs": epochs,
@@ -164,21 +166,19 @@ def train(
             "data.validation_size": validation_size,
         }
     )
-    history = _train(resolved, folder, backend, resume, as_json)
+    history, folder = _train(resolved, folder, out, backend, as_json)
     if history.stopped == "interrupted":
         typer.echo(
-            f"interrupted; {folder / CHECKPOINT} can be loaded, and gone on from: "
-            f"isograd train {folder} --resume",
+            f"interrupted; {folder / CHECKPOINT} can be loaded, and "
+            f"`isograd train {shlex.quote(str(folder))} --resume` goes on from it",
             err=True,
         )
         raise typer.Exit(130)
 
 
-def _find(given: str, out: Path | None, resume: bool) -> tuple[RunFile, Path]:
-    """The run as its file says, and its folder. A resumed run is what that folder says, not what RUN says now."""
+def _run_to_resume(given: str, out: Path | None) -> tuple[RunFile, Path]:
+    """The run as its folder says, which RUN only names, and the folder."""
     run = find_run(given)
-    if not resume:
-        return run, new_folder(run.name, out)
     if out is None and Path(given).is_dir():
         out = Path(given)
     folder = folder_to_resume(run.name, out)
@@ -188,16 +188,22 @@ def _find(given: str, out: Path | None, resume: bool) -> tuple[RunFile, Path]:
     return saved, folder
 
 
-def _train(run: RunFile, folder: Path, backend: str | None, resume: bool, as_json: bool) -> History:
+def _train(
+    run: RunFile, resumed: Path | None, out: Path | None, backend: str | None, as_json: bool
+) -> tuple[History, Path]:
+    """Carry the run out; its history and its folder, which is `resumed` for one that goes on."""
     from isograd.backend import choose_backend
     from isograd.cli.report import Report
     from isograd.data import load_dataset
 
-    network = _network_to_resume(run, folder / CHECKPOINT) if resume else _new_network(run)
+    network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else _new_network(run)
     training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
     choice = choose_backend(backend, run.backend)
     run = run.override({"backend": f"{choice.backend.name}:{choice.device}"})
-    with folder_for_run(folder), Report(run, folder, network, as_json) as report:
+    with (
+        nullcontext(resumed) if resumed else new_folder(run.name, out) as folder,
+        Report(run, folder, network, as_json) as report,
+    ):
         history = network.SGD(
             training,
             run.training.epochs,
@@ -216,12 +222,12 @@ def _train(run: RunFile, folder: Path, backend: str | None, resume: bool, as_jso
             gradient=run.gradient,
             checkpoint=folder / CHECKPOINT,
             checkpoint_every=run.training.checkpoint_every,
-            resume=resume,
+            resume=resumed is not None,
             progress=False,
             threads=run.threads,
         )
         report.finish(history)
-    return history
+    return history, folder
 
 
 def _new_network(run: RunFile) -> Network:

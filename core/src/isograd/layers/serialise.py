@@ -110,7 +110,8 @@ def from_data(data: Mapping[str, Any]) -> Layer:
 
 def initialiser_to_data(initialiser: InitialiserLike) -> str | dict[str, Any]:
     """An initialiser, or the scheme of a network, as a name or a table. Raises as `to_data` does."""
-    data: str | dict[str, Any] = _encode(initialiser, "initialiser", "initialiser")
+    settled = functions.as_data("initialiser", initialiser)
+    data: str | dict[str, Any] = _encode(settled, "initialiser", "initialiser")
     return data
 
 

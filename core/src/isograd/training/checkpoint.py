@@ -32,7 +32,7 @@ from isograd.layers import (
     layers_to_data,
 )
 from isograd.training import schedules, tensor_file
-from isograd.training.checks import number, whole
+from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import History
 from isograd.training.plan import AGREEMENT, Plan
 from isograd.training.state import Arrays, TrainingState, velocity_shapes
@@ -141,7 +141,7 @@ def _contents(document: Mapping[str, Any], arrays: Arrays) -> Contents:
         _typed("input_shape", network["input_shape"], list),
         _typed("dtype", network["dtype"], str),
     )
-    seed = whole("seed", _typed("seed", network["seed"], int), 0)
+    seed = checked_seed(network["seed"])
     init = initialiser_from_data(network["init"])
     shapes: dict[str, Shape] = dict(architecture.array_shapes)
     paths = list(shapes)

@@ -27,6 +27,14 @@ def optional_whole(name: str, value: object, minimum: int) -> int | None:
     return None if value is None else whole(name, value, minimum)
 
 
+def checked_seed(seed: object) -> int:
+    """An int from 0 to 2**64 - 1."""
+    result = whole("seed", seed, 0)
+    if result >= 2**64:
+        raise ArgumentError(f"seed is {result}; expected less than 2**64")
+    return result
+
+
 def number(
     name: str,
     value: object,

@@ -1,9 +1,9 @@
 """Matrix products and convolutions, all of them through BLAS.
 
 A convolution is a product of filters and patches. Where the vertical stride is 1, patches hold only the
-*horizontal* neighbours of a pixel: for each filter row u the product takes the rows of patches from u on, which
-lie one after another in memory, and adds to what is there. That is a kernel-height-th of the patches to write,
-and in the gradient the vertical half of the scattering is done by the product itself.
+*horizontal* neighbours of a pixel: for each filter row u the product takes the rows of patches from u on,
+which lie one after another in memory, and adds to what is there. That is a kernel-height-th of the patches
+to write, and in the gradient the vertical half of the scattering is done by the product itself.
 """
 
 from __future__ import annotations
@@ -114,8 +114,10 @@ class Geometry:
         return self.channels, *self.kernel, self.rows, self.columns, self.batch
 
     def taps(self) -> Iterator[tuple[tuple[int, ...], tuple[slice, slice]]]:
-        """Where in patches each filter element (or filter column) lies, and what part of the image it sees."""
-        across = [(v, _span(v, self.columns, self.stride[1], self.dilation[1])) for v in range(self.kernel[1])]
+        """Where in patches each filter element (or column) lies, and what part of the image it sees."""
+        across = [
+            (v, _span(v, self.columns, self.stride[1], self.dilation[1])) for v in range(self.kernel[1])
+        ]
         if self.by_rows:
             yield from (((v,), (slice(None), columns)) for v, columns in across)
             return
@@ -123,7 +125,9 @@ class Geometry:
             down = _span(u, self.rows, self.stride[0], self.dilation[0])
             yield from (((u, v), (down, columns)) for v, columns in across)
 
-    def products(self, filters: Array, patches: Array, output: Array) -> Iterator[tuple[Array, Array, Array, bool]]:
+    def products(
+        self, filters: Array, patches: Array, output: Array
+    ) -> Iterator[tuple[Array, Array, Array, bool]]:
         """The matrices of each product: filters (out, inner), patches (inner, pixels), output (out, pixels).
 
         The last element tells the first product of each group, after which the output is added to. `filters`
@@ -192,7 +196,9 @@ def _windows(image: Array, geometry: Geometry) -> Array:
     """The image seen as patches, without a copy."""
     channel, row, column, one = image.strides
     (sh, sw), (dh, dw) = geometry.stride, geometry.dilation
-    inner = [dw * column, row, sw * column, one] if geometry.by_rows else [dh * row, dw * column, sh * row, sw * column, one]
+    inner = [dw * column, row, sw * column, one]
+    if not geometry.by_rows:
+        inner = [dh * row, dw * column, sh * row, sw * column, one]
     return as_strided(image, geometry.patch_shape, [channel, *inner], writeable=False)
 
 
@@ -200,7 +206,9 @@ def _filters(plan: Plan, w: Tensor, geometry: Geometry) -> Array:
     return plan.laid_out(w, geometry.filter_order)
 
 
-def emit_products(plan: Plan, which: str, geometry: Geometry, filters: Array, patches: Array, output: Array) -> None:
+def emit_products(
+    plan: Plan, which: str, geometry: Geometry, filters: Array, patches: Array, output: Array
+) -> None:
     """The products of one convolution: `which` names the array that is computed from the other two."""
     for w, p, y, first in geometry.products(filters, patches, output):
         if which == "output":
@@ -249,7 +257,8 @@ def _conv2d_dx(plan: Plan, node: Tensor) -> Array:
         plan.emit(image.fill, 0)
         for tap, (rows, columns) in geometry.taps():
             seen = image[:, rows, columns]
-            plan.emit(np.add, seen, patches[(slice(None), *tap)], seen)
+            part: tuple[int | slice, ...] = (slice(None), *tap)
+            plan.emit(np.add, seen, patches[part], seen)
     return plan.own(node, x)
 
 

@@ -34,7 +34,7 @@ _BINARY: dict[str, np.ufunc] = {
     "greater": np.greater,
     "equal": np.equal,
 }
-_INTEGERS = {1: np.dtype("int8"), 4: np.dtype("int32"), 8: np.dtype("int64")}
+_INTEGERS: dict[int, Any] = {1: np.dtype("int8"), 4: np.dtype("int32"), 8: np.dtype("int64")}
 
 
 @lowers(*_UNARY)
@@ -60,7 +60,7 @@ def _extremum(plan: Plan, node: Tensor) -> Array:
 
 
 def _written_out(plan: Plan, x: Tensor, model: Array) -> Array:
-    """A repeated constant in full: NumPy's maximum is several times as fast on whole arrays as on a number."""
+    """A repeated constant in full: on whole arrays NumPy's maximum is several times as fast."""
     if x.primitive == "broadcast_to" and x.inputs[0].primitive == "constant" and x.inputs[0].shape == ():
         return _filled(plan, model, plan.value(x.inputs[0]))
     return plan.value(x)

@@ -21,7 +21,9 @@ from isograd_numpy.plan import BATCH_INNERMOST, Plan, axis_order
 Array = npt.NDArray[Any]
 
 
-def _views(x: Array, window: tuple[int, int], stride: tuple[int, int], size: tuple[int, ...]) -> list[list[Array]]:
+def _views(
+    x: Array, window: tuple[int, int], stride: tuple[int, int], size: tuple[int, ...]
+) -> list[list[Array]]:
     """For each element (dy, dx) of the window its view of x: one element for each output pixel."""
 
     def span(first: int, count: int, step: int) -> slice:
@@ -125,14 +127,16 @@ def _elements(x: Array, index: Array) -> tuple[Array, ...]:
 
 
 def needs_no_index(plan: Plan, node: Tensor) -> bool:
-    """Whether this is the index of windows that do not overlap, read only by unpoolings that do without it."""
+    """Whether this is the index of windows apart, read only by unpoolings that do without it."""
     if node.primitive != "max_pool2d_index" or node.attributes["window"] != node.attributes["stride"]:
         return False
     if id(node) in plan.results:
         return False
     size = node.inputs[0].shape[2:]
     return all(
-        reader.primitive == "unpool2d" and reader.attributes["input_size"] == size and reader.inputs[1] is node
+        reader.primitive == "unpool2d"
+        and reader.attributes["input_size"] == size
+        and reader.inputs[1] is node
         for reader in plan.consumers[id(node)]
     )
 
@@ -156,7 +160,7 @@ def _add_at_planes(x: Array, index: Array, g: Array) -> None:
 
 
 def _unpool_by_window(plan: Plan, x: Array, g: Array, index: Array, pool: Tensor) -> None:
-    """Overlapping windows: for each element of the window, the gradients whose maximum lies there are added."""
+    """Overlapping windows: for each element of the window, gradients whose maximum lies there are added."""
     window, stride = pool.attributes["window"], pool.attributes["stride"]
     mark = plan.buffer(index.shape, "bool", axis_order(index))
     part = plan.buffer(g.shape, g.dtype, axis_order(index))
@@ -175,7 +179,7 @@ def _where_marked(g: Array, mark: Array, out: Array) -> None:
 def _unpool_by_comparison(plan: Plan, node: Tensor, g: Tensor, index: Tensor) -> Array:
     """The gradient handed down in two steps, to a row of each window and to an element of that row.
 
-    It is moved as integers: multiplied by 0 or 1 and subtracted, every bit of it arrives in exactly one place.
+    It is moved as integers: multiplied by 0 or 1 and subtracted, every bit of it arrives in one place.
     """
     (source,) = index.inputs
     window, stride = index.attributes["window"], index.attributes["stride"]

@@ -1,4 +1,4 @@
-"""Reductions. Sums over a block of memory go through BLAS: a product with ones, several times as fast as NumPy's sum."""
+"""Reductions. Sums over a block of memory are products with ones: BLAS is several times as fast as `sum`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _dot_scalar(a: Array, b: Array, out: Array) -> None:
 
 
 def _block(x: Array, axes: tuple[int, ...]) -> tuple[Array, bool] | None:
-    """x as a matrix, kept elements by reduced ones or the other way round, if they lie like that in memory."""
+    """x as a matrix, kept elements by reduced ones or the other way round, if it lies like that."""
     order = axis_order(x)
     straight = x.transpose(order)
     if not straight.flags.c_contiguous:
@@ -108,7 +108,7 @@ def _argmax(plan: Plan, node: Tensor) -> Array:
 
 @lowers("logsumexp")
 def _logsumexp(plan: Plan, node: Tensor) -> Array:
-    """The maximum, brought into the finite range, is the shift: -inf and inf then come out right by themselves."""
+    """The maximum, brought into the finite range, is the shift: the infinities then come out right."""
     x, axes = plan.value(node.inputs[0]), node.attributes["axes"]
     y = plan.buffer(node.shape, node.dtype)
     if x.size == 0:

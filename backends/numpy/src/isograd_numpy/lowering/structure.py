@@ -124,12 +124,12 @@ def _cast(plan: Plan, node: Tensor) -> Array:
 
 
 def _partner(plan: Plan, node: Tensor, x: Array) -> Array:
-    """What the cast value will be combined with, when that is known already: its layout is the one to take."""
+    """What the cast value will be combined with, when that is known: its layout is the one to take."""
     for reader in plan.consumers[id(node)]:
         for operand in reader.inputs:
-            if operand is not node and operand.shape == node.shape and id(operand) in plan.values:
-                if operand.primitive not in ("broadcast_to", "constant", "iota"):
-                    return plan.value(operand)
+            known = operand is not node and operand.shape == node.shape and id(operand) in plan.values
+            if known and operand.primitive not in ("broadcast_to", "constant", "iota"):
+                return plan.value(operand)
     return x
 
 

@@ -1,10 +1,10 @@
 """State updates: done in place, and where one is a step along a gradient, inside the product that makes it.
 
 A new value such as ``w - eta * (x^T d + c * w)`` is read as a linear combination: coefficients, which are
-numbers by the time they are needed, times terms. The state is scaled by its own coefficient, and the term that
-is a matrix product or the weight gradient of a convolution is accumulated onto it by BLAS: no gradient is
-written to memory and read again. All updates are simultaneous: one that reads a state comes before the one that
-overwrites it.
+numbers by the time they are needed, times terms. The state is scaled by its own coefficient, and the term
+that is a matrix product or the weight gradient of a convolution is accumulated onto it by BLAS: no gradient
+is written to memory and read again. All updates are simultaneous: one that reads a state comes before the
+one that overwrites it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Update:
 
 
 def find_updates(plan: Plan) -> list[Update]:
-    """The updates that can be done in place, in an order in which each reads what it needs before it is gone."""
+    """The updates that can be done in place, so ordered that each reads what it needs before it is gone."""
     roots = [id(t) for t in plan.function.updates.values()]
     found = []
     for name, root in plan.function.updates.items():
@@ -70,7 +70,7 @@ def find_updates(plan: Plan) -> list[Update]:
 
 
 def _usable(plan: Plan, update: Update, updates: list[Update]) -> bool:
-    """Whether the new value is read by updates alone, and the old one is not needed while it is overwritten."""
+    """Whether only updates read the new value, and the old one is not needed while it is overwritten."""
     inner = {id(node) for other in updates for node in other.inner}
     read_later = all(id(reader) in inner for reader in plan.consumers[id(update.root)])
     return read_later and not any(plan.viewed_state(x) is update.state for x in _operands(update))
@@ -85,7 +85,7 @@ def _operands(update: Update) -> list[Tensor]:
 
 
 def _in_order(plan: Plan, updates: list[Update]) -> list[Update] | None:
-    """Readers of a state before its overwriter, makers of a new value before its readers; None if they form a ring."""
+    """Readers of a state before its overwriter, makers of a value before its readers; None for a ring."""
     waiting, ordered = list(updates), []
     while waiting:
         ready = next((u for u in waiting if not _blocked(plan, u, waiting)), None)
@@ -262,7 +262,7 @@ def _accumulate(
 
 
 def _matrices(plan: Plan, product: Tensor, target: Array) -> Iterator[tuple[Array, Array, Array]]:
-    """The products that add up to one: a matrix product is its own, a weight gradient has one a filter row."""
+    """The products that make up one: a matrix product is its own, a weight gradient has one a filter row."""
     if product.primitive == "matmul":
         yield plan.value(product.inputs[0]), plan.value(product.inputs[1]), target
         return

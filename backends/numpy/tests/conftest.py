@@ -44,7 +44,7 @@ def gamma(k: int, u: float) -> float:
 
 
 def rounded(node: Tensor, size: Array, factor: float, terms: int = 1) -> Array:
-    """`factor` times the size, and what each of so many terms may lose by underflow; 0 where the size is 0."""
+    """`factor` times the size, and what so many terms may each lose by underflow; 0 where the size is 0."""
     if node.dtype not in G.FLOATING:
         return np.zeros(size.shape)
     tiny = float(np.finfo(node.dtype).smallest_subnormal)

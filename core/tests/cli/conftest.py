@@ -47,6 +47,9 @@ sys.argv[0] = "isograd"
 main()
 """
 
+# By these, Typer and rich colour what is no terminal.
+COLOURS = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
+
 
 @pytest.fixture(autouse=True)
 def reference_backend() -> Iterator[None]:
@@ -62,7 +65,7 @@ def reference_backend() -> Iterator[None]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: data.npz (4 x 4 bytes, the class that of the brightest pixel) and run.toml."""
     monkeypatch.chdir(tmp_path)
-    for name in ("ISOGRAD_BACKEND", "ISOGRAD_SEED", "FORCE_COLOR"):
+    for name in ("ISOGRAD_BACKEND", "ISOGRAD_SEED", *COLOURS):
         monkeypatch.delenv(name, raising=False)
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 70)
@@ -99,9 +102,9 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     code = PROCESS.format(path=str(Path(spec.origin).parents[2]))
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, code: str = code) -> subprocess.Popen[str]:
+    def run(*arguments: str, code: str = code, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code, *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         started.append(process)
         return process
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -116,3 +118,36 @@ def test_two_runs_that_start_together_get_a_folder_each(start: Start, folder: Pa
         ends.append(json.loads(stdout.splitlines()[-1])["checkpoint"])
     assert len(set(ends)) == 3
     assert sorted(Network.load(end).seed for end in ends) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_progress_bar_on_a_terminal_keeps_out_of_stdout(
+    options: list[str], start: Start, folder: Path
+) -> None:
+    pty = pytest.importorskip("pty")
+    terminal, stderr = pty.openpty()
+    process = start("train", "run.toml", *options, stderr=stderr)
+    os.close(stderr)
+    shown = b""
+    # Once the process has ended, Linux answers with an error where others end the file.
+    with contextlib.suppress(OSError):
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"epoch 0 of 2" in shown
+    assert b"epoch 1 of 2" in shown
+    assert "\x1b" not in stdout
+    if options:
+        assert [json.loads(line)["event"] for line in stdout.splitlines()] == [
+            "start",
+            "epoch",
+            "epoch",
+            "end",
+        ]
+    else:
+        assert [line.split(":")[0] for line in stdout.splitlines() if line.startswith("epoch")] == [
+            "epoch 0",
+            "epoch 1",
+        ]

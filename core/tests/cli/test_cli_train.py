@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 from isograd import plugins
 from isograd.cli.app import app
+from isograd.cli.output import print_json
 from isograd.network import Network
 from isograd.runs import parse_run, read_run
 from isograd.testing import ReferenceBackend
@@ -338,8 +341,11 @@ def test_an_error_is_one_line_exit_code_1_and_leaves_nothing(
     assert not list(folder.glob("runs/*"))
 
 
-def test_traceback_shows_where_an_error_arose(invoke: Invoke) -> None:
-    stderr = invoke("--traceback", "train", "nothing", code=1).stderr
+@pytest.mark.parametrize(
+    "arguments", [("--traceback", "train", "nothing"), ("train", "nothing", "--traceback")]
+)
+def test_traceback_shows_where_an_error_arose(arguments: tuple[str, ...], invoke: Invoke) -> None:
+    stderr = invoke(*arguments, code=1).stderr
     assert stderr.startswith("Traceback")
     assert stderr.splitlines()[-1].startswith("error: RUN is 'nothing'")
 
@@ -421,3 +427,27 @@ def test_the_saved_run_file_parses_by_itself(invoke: Invoke, folder: Path) -> No
     invoke("train", "run.toml")
     text = (folder / "runs" / "tiny" / "run.toml").read_text()
     assert parse_run(text, "here", "unused").data.path == str(folder / "data.npz")
+
+
+def test_a_file_that_can_not_be_written_is_an_error(invoke: Invoke, folder: Path) -> None:
+    (folder / "out" / "history.json").mkdir(parents=True)
+    stderr = invoke("train", "run.toml", "--out", "out", code=1).stderr
+    assert "out/history.json: can not be written" in stderr
+    assert not (folder / "out" / "history.json.tmp").exists()
+
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.dictionaries(st.from_regex("[a-z]+", fullmatch=True), plain))
+def test_whatever_is_printed_as_json_is_one_line_that_parses(values: dict[str, Any]) -> None:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        print_json(**values)
+    assert output.getvalue().count("\n") == 1
+    found = json.loads(output.getvalue(), parse_constant=pytest.fail)
+    assert found.keys() == values.keys()
+    assert all(found[name] == value for name, value in values.items() if isinstance(value, str | int))

@@ -20,7 +20,6 @@ from isograd.plugins.reports import describe
 
 logger = logging.getLogger("isograd.cli")
 
-
 # By name: where the command is, and its line in the list of commands (the first of the function's docstring).
 COMMANDS = {
     "train": ("isograd.cli.train:train", "Train a network as a run file or a preset says."),
@@ -67,6 +66,13 @@ class LazyGroup(TyperGroup):
         """The command itself, imported now."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and _load(str(name)), rest
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As ever; but --traceback, which one appends to a command that has failed, counts there too."""
+        end = args.index("--") if "--" in args else len(args)
+        if "--traceback" in args[:end]:
+            args = ["--traceback", *(arg for arg in args[:end] if arg != "--traceback"), *args[end:]]
+        return super().parse_args(ctx, args)
 
     def _add_plugins(self) -> None:
         # Only for listings and unknown names: isograd's own commands do not wait for discovery.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -191,8 +192,7 @@ class Run:
         """The order and the learning rate of the present epoch."""
         number, plan = self._now.epoch, self._plan
         if self._drawn is None or self._drawn.number != number:
-            order = epoch_order(self._network.seed, number, len(plan.training), plan.shuffle)
-            self._drawn = _Epoch(number, order, plan.eta_in(number))
+            self._drawn = _Epoch(number, plan.eta_in(number), self._network.seed, plan)
         return self._drawn
 
     def _finish_epoch(self) -> bool:
@@ -268,8 +268,14 @@ class Run:
 @dataclass(frozen=True)
 class _Epoch:
     number: int
-    order: npt.NDArray[np.int32]
     eta: float
+    seed: int
+    plan: Plan
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.int32]:
+        """Drawn when the first chunk needs it: a part of training, and counted as such."""
+        return epoch_order(self.seed, self.number, len(self.plan.training), self.plan.shuffle)
 
 
 def _compile(graph: StepGraph, gradient: str, choice: BackendChoice) -> Executable:

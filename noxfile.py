@@ -22,7 +22,9 @@ def install(session: nox.Session, *packages: str) -> None:
 def tests(session: nox.Session) -> None:
     """Every test, with branch coverage; arguments go to pytest."""
     install(session, *PACKAGES, *TEST_TOOLS)
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    # The tests' matrices are tiny: threads would only wait for each other.
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=one_thread)
     session.run("coverage", "report")
 
 

@@ -22,7 +22,7 @@ from isograd.training import checkpoint
 from isograd.training.callbacks import Callback
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
-from isograd.training.plan import check_data, make_plan
+from isograd.training.plan import checked_data, make_plan
 from isograd.training.sgd import train
 from isograd.training.state import TrainingState
 
@@ -179,7 +179,7 @@ class Network:
 
     def accuracy(self, data: Data, *, backend: str | Backend | None = None) -> float:
         """The fraction of a labelled data set that is classified correctly."""
-        dataset = self._dataset(data)
+        dataset = checked_data(self.architecture, data, "data")
         choice = choose_backend(backend)
         evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("class",))
         return evaluator.accuracy(evaluator(self._on_device(choice))["class"])
@@ -196,7 +196,7 @@ class Network:
 
         m = ceil(n / mini_batch_size), as in training with that size; with 1 it is n, as in chapter 3.
         """
-        dataset = self._dataset(data)
+        dataset = checked_data(self.architecture, data, "data")
         lmbda = number("lmbda", lmbda, least=0)
         batches = -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
         choice = choose_backend(backend)
@@ -255,14 +255,8 @@ class Network:
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
         """Take parameters and state from a file of a network with arrays of the same paths, shapes and dtype.
 
-        What has no arrays, such as activations and dropout, may differ.
-
-        Raises
-        ------
-        FileAccessError, FileFormatError
-            As `load`.
-        ArgumentError
-            If the networks differ; the message names the first difference, and nothing has changed.
+        What has no arrays, such as activations and dropout, may differ. Raises as `load` does, and
+        ArgumentError if the arrays differ; it names the first difference, and nothing has changed then.
         """
         contents = checkpoint.read(path)
         checkpoint.check_same_arrays(path, contents, self.architecture)
@@ -350,10 +344,9 @@ class Network:
         Returns
         -------
         History
-            After Ctrl-C too: the first waits for the end of a chunk of steps (256 at most), training stops
-            with `History.stopped` "interrupted", and the network has the parameters of the best epoch, or
-            without validation the last ones; a second one raises KeyboardInterrupt. (Only in the main thread,
-            and where Python's own handler of SIGINT is in place.)
+            After Ctrl-C too, in the main thread: it waits for the end of a chunk of at most 256 steps, then
+            training stops with `History.stopped` "interrupted", and the network has the parameters of the
+            best epoch, without validation the last ones. A second Ctrl-C raises KeyboardInterrupt at once.
 
         Raises
         ------
@@ -400,11 +393,6 @@ class Network:
         self.architecture.check_features(data.feature_shape, "x")
         choice = choose_backend(backend)
         return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted)
-
-    def _dataset(self, data: Data) -> Dataset:
-        dataset = as_dataset(data, "data")
-        check_data(self.architecture, dataset, "data")
-        return dataset
 
     def _on_device(self, choice: BackendChoice) -> dict[str, Array]:
         backend, device = choice

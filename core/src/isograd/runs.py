@@ -5,7 +5,7 @@
     summary = "one hidden layer"      # for listings
     backend = "mine:cuda:0"           # by default the installed backend of highest priority
     gradient = "symbolic"             # or "native", by the backend's automatic differentiation
-    threads = 2                       # by default as many as the backend likes
+    threads = 2                       # by default 1, where the backend can be held to that
     seed = 0
     dtype = "float32"
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from isograd.data import Dataset
-from isograd.layers import FullyConnected, Softmax
+from isograd.graph import Tensor
+from isograd.layers import FullyConnected, Layer, Softmax, StateSpec
 from isograd.network import Network
 from isograd.testing import ReferenceBackend, ReferenceExecutable
 
@@ -35,6 +37,30 @@ class RecordingBackend(ReferenceBackend):
     def steps(self, name: str) -> list[np.ndarray[Any, Any]]:
         """What every training step was given under a name."""
         return [row for chunk in self.chunks for row in chunk[name]]
+
+
+@dataclass(frozen=True, repr=False)
+class Centred(Layer):
+    """Subtracts the mean of the rows in training, and a running mean in evaluation."""
+
+    def output_shape(self, shape: Any) -> Any:
+        return shape
+
+    def state(self, shape: Any) -> dict[str, StateSpec]:
+        return {"mean": StateSpec(shape, 0.5)}
+
+    def build(self, inputs: Any, params: Any, state: Any, mode: Any, masks: Any) -> Any:
+        (x,) = inputs
+        if mode == "evaluate":
+            return (x - state["mean"],), {}
+        mean: Tensor = x.mean(0)
+        return (x - mean,), {"mean": state["mean"] * 0.75 + mean * 0.25}
+
+
+@pytest.fixture(scope="session")
+def centred() -> type[Layer]:
+    """A layer with state."""
+    return Centred
 
 
 @pytest.fixture(scope="session")

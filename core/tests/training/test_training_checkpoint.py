@@ -6,7 +6,6 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from isograd import plugins
 from isograd.errors import ArgumentError, FileAccessError, FileFormatError, IsogradError
 from isograd.graph import Tensor
-from isograd.layers import Constant, FullyConnected, Layer, Softmax, StateSpec, functions
+from isograd.layers import Constant, FullyConnected, Layer, Softmax, functions
 from isograd.network import Network
 from isograd.testing import ReferenceBackend
 from isograd.training import tensor_file
@@ -41,34 +40,14 @@ def equal(a: Network, b: Network) -> bool:
     return same and arrays[0] == arrays[1]
 
 
-@dataclass(frozen=True, repr=False)
-class Centred(Layer):
-    """Subtracts the mean of the rows in training, and a running mean in evaluation."""
-
-    def output_shape(self, shape: Any) -> Any:
-        return shape
-
-    def state(self, shape: Any) -> dict[str, StateSpec]:
-        return {"mean": StateSpec(shape, 0.5)}
-
-    def build(self, inputs: Any, params: Any, state: Any, mode: Any, masks: Any) -> Any:
-        (x,) = inputs
-        if mode == "evaluate":
-            return (x - state["mean"],), {}
-        mean: Tensor = x.mean(0)
-        return (x - mean,), {"mean": state["mean"] * 0.75 + mean * 0.25}
-
-
-class Offer:
-    @plugins.hookimpl
-    def isograd_layers(self) -> list[type]:
-        return [Centred]
-
-
 @pytest.fixture(scope="module", autouse=True)
-def centred_is_registered() -> Iterator[None]:
-    offer = Offer()
-    plugins.register(offer, name="training-tests")
+def centred_is_registered(centred: type[Layer]) -> Iterator[None]:
+    class Offer:
+        @plugins.hookimpl
+        def isograd_layers(self) -> list[type]:
+            return [centred]
+
+    plugins.register(Offer(), name="training-tests")
     yield
     plugins.unregister("training-tests")
 
@@ -83,6 +62,7 @@ def centred_is_registered() -> Iterator[None]:
 )
 def test_a_saved_network_is_loaded_to_the_last_bit(
     tmp_path_factory: pytest.TempPathFactory,
+    centred: type[Layer],
     units: int,
     p_dropout: float,
     seed: int,
@@ -90,7 +70,7 @@ def test_a_saved_network_is_loaded_to_the_last_bit(
     init: Any,
     name: str | None,
 ) -> None:
-    layers = [FullyConnected(units, "tanh", p_dropout, name=name), Centred(), Softmax(2)]
+    layers = [FullyConnected(units, "tanh", p_dropout, name=name), centred(), Softmax(2)]
     network = Network(layers, (1, 3), seed, init=init, dtype=dtype)
     path = tmp_path_factory.mktemp("files") / "network.safetensors"
     network.save(path)
@@ -101,10 +81,10 @@ def test_a_saved_network_is_loaded_to_the_last_bit(
 
 
 def test_layer_state_is_trained_saved_and_used(
-    backend: ReferenceBackend, make_data: Make, tmp_path: Path
+    backend: ReferenceBackend, make_data: Make, centred: type[Layer], tmp_path: Path
 ) -> None:
     data = make_data(8)
-    network = Network([Centred(), Softmax(3)], (4,), dtype="float64")
+    network = Network([centred(), Softmax(3)], (4,), dtype="float64")
     network.SGD(data, 1, 4, 0.5, shuffle=False, checkpoint=tmp_path / "run", backend=backend)
     expected = np.full(4, 0.5)
     for rows in (data.inputs[:4], data.inputs[4:]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,8 @@ from isograd.backend import Array, Capabilities, Executable
 from isograd.errors import UnsupportedError
 from isograd.graph import Function, grad
 from isograd.graph.dtypes import DTYPES
+from isograd.layers import Layer, Softmax
+from isograd.network import Network
 from isograd.testing import ReferenceBackend
 
 Make = Callable[..., Any]
@@ -81,6 +84,15 @@ def test_a_native_gradient_that_equals_the_symbolic_one_gives_the_same_bits(
     for path, array in networks[0].parameters.items():
         assert networks[1].parameters[path].tobytes() == array.tobytes()
     assert set(backend.natively) == {tuple(networks[0].parameters)}
+
+
+def test_layer_state_goes_along(make_data: Make, centred: type[Layer]) -> None:
+    networks = [Network([centred(), Softmax(3)], (4,)) for _ in range(2)]
+    for network, gradient in zip(networks, ("symbolic", "native"), strict=True):
+        network.SGD(make_data(7), 2, 2, 0.5, gradient=gradient, backend=WithNative())
+    assert np.any(networks[0].state["0.mean"] != 0.5)
+    assert np.array_equal(networks[0].state["0.mean"], networks[1].state["0.mean"])
+    assert np.array_equal(networks[0].parameters["1.weight"], networks[1].parameters["1.weight"])
 
 
 def test_a_backend_without_one_says_so_before_anything_changes(

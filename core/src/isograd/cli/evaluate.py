@@ -10,6 +10,7 @@ import typer
 
 from isograd.cli.folders import checkpoint_file, data_beside
 from isograd.cli.output import JsonOption, percent, print_json
+from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 from isograd.runs import DataTable
 
@@ -57,13 +58,15 @@ def evaluate(
 
     The cost is the mean log-likelihood cost, without regularisation.
     """
+    from isograd.backend import choose_backend
     from isograd.network import Network
 
     path = checkpoint_file(checkpoint)
     network = Network.load(path, best=best)
     dataset = load_split(data, split, path)
-    accuracy = network.accuracy(dataset, backend=backend)
-    cost = network.cost(dataset, backend=backend)
+    with one_thread(choose_backend(backend).backend):
+        accuracy = network.accuracy(dataset, backend=backend)
+        cost = network.cost(dataset, backend=backend)
     errors = round((1 - accuracy) * len(dataset))
     if as_json:
         print_json(split=split.value, examples=len(dataset), accuracy=accuracy, errors=errors, cost=cost)

@@ -12,6 +12,7 @@ import typer
 
 from isograd.cli.folders import CHECKPOINT, folder_to_resume, new_folder
 from isograd.cli.output import JsonOption
+from isograd.cli.threads import threads_for
 from isograd.errors import ArgumentError
 from isograd.runs import RUN_FILE, DataTable, RunFile, find_run, presets, read_run
 
@@ -98,7 +99,12 @@ def train(
         typer.Option(help="isograd's own, or that of the backend's framework.", rich_help_panel=MACHINE),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="How many the backend may use.", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many the backend may use; 1 by default, where it can be held to that.",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
     data: Annotated[
         str | None,
@@ -199,7 +205,8 @@ def _train(
     network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else _new_network(run)
     training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
     choice = choose_backend(backend, run.backend)
-    run = run.override({"backend": f"{choice.backend.name}:{choice.device}"})
+    threads = threads_for(choice.backend, run.threads)
+    run = run.override({"backend": f"{choice.backend.name}:{choice.device}", "threads": threads})
     with (
         nullcontext(resumed) if resumed else new_folder(run.name, out) as folder,
         Report(run, folder, network, as_json) as report,

@@ -140,7 +140,7 @@ def make_plan(
 ) -> Plan:
     """The arguments of `Network.SGD` as a plan; raises as it documents."""
     data = {
-        name: None if value is None and name != "training_data" else _checked_data(architecture, value, name)
+        name: None if value is None and name != "training_data" else checked_data(architecture, value, name)
         for name, value in zip(DATA_ARGUMENTS, (training_data, validation_data, test_data), strict=True)
     }
     training = data["training_data"]
@@ -186,14 +186,9 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
     _fits("lmbda", plan.lmbda, plan.dtype)
 
 
-def _checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:
+def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:
+    """A data set of the network's input shape without labels beyond its classes; raises as `as_dataset` too."""
     data = as_dataset(value, argument)
-    check_data(architecture, data, argument)
-    return data
-
-
-def check_data(architecture: Architecture, data: Dataset, argument: str) -> None:
-    """Refuse data that the network can not take: another shape, or labels beyond its classes."""
     architecture.check_features(data.feature_shape, argument)
     (classes,) = architecture.output_shape
     largest = int(data.labels.max())
@@ -202,6 +197,7 @@ def check_data(architecture: Architecture, data: Dataset, argument: str) -> None
             f"{argument} has labels from {int(data.labels.min())} to {largest}; "
             f"the network has {classes} classes, 0 to {classes - 1}"
         )
+    return data
 
 
 def _checked_eta(eta: object) -> schedules.Eta:

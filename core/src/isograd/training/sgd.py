@@ -31,7 +31,9 @@ def train(
 ) -> History:
     """Carry out a plan; raises as `Network.SGD` documents."""
     before = _state_to_resume(network, plan) if flag("resume", resume) else None
-    shown = sys.stderr.isatty() if progress is None else flag("progress", progress)
+    # A program without a console has no error stream.
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    shown = terminal if progress is None else flag("progress", progress)
     threads = optional_whole("threads", threads, 1)
     if plan.checkpoint is not None:
         checkpoint.prepare(plan.checkpoint, network, plan)

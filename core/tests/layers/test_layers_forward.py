@@ -52,7 +52,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 3))
 seeds = st.integers(0, 2**32 - 1)
 
 
-def run(layer: Layer, mode: Mode, x: Array, masks: dict[str, Any] | None = None, **params: Array) -> Array:
+def run(layer: Layer, mode: Mode, x: Array, masks: Any = None, **params: Any) -> Array:
     """The layer's output, evaluated in float64."""
     masks = masks or {}
     variables = {n: G.variable(n, v.shape, "float64") for n, v in params.items()}

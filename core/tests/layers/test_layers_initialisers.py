@@ -186,13 +186,13 @@ def test_a_function_that_returns_anything_else_is_named_with_the_path(
         (lambda: Normal(1, math.inf), ArgumentError, "Normal: mean is inf; expected a finite number"),
         (lambda: ScaledNormal(0), ArgumentError, "ScaledNormal: gain is 0.0; expected more than 0"),
         (
-            lambda: ScaledNormal(1, "n_in"),
+            lambda: ScaledNormal(1, "n_in"),  # type: ignore[arg-type]
             ArgumentError,
             "ScaledNormal: fan is 'n_in'; expected in, out, both",
         ),
         (lambda: Constant(math.nan), ArgumentError, "Constant: value is nan; expected a finite number"),
         (lambda: Constant(10**400), ArgumentError, "Constant: value is 10+; expected a finite number"),
-        (lambda: Constant("0"), ArgumentTypeError, "Constant: value is '0'; expected a number"),
+        (lambda: Constant("0"), ArgumentTypeError, "Constant: value is '0'; expected a number"),  # type: ignore[arg-type]
     ],
 )
 def test_an_initialiser_that_makes_no_sense_is_refused(

@@ -101,9 +101,9 @@ TYPE_ERRORS: list[tuple[Callable[[], Layer], str]] = [
     (lambda: Activation(3), "Activation: function is 3; expected the name of an activation or a function"),  # type: ignore[arg-type]
     (lambda: Activation(Unhashable()), "Activation: function is .*, which is not hashable"),
     (
-        lambda: FullyConnected(3, weight_init=0.1),
+        lambda: FullyConnected(3, weight_init=0.1),  # type: ignore[arg-type]
         "FullyConnected: weight_init is 0.1; expected the name of an",
-    ),  # type: ignore[arg-type]
+    ),
     (lambda: AveragePool(None), "AveragePool: window is None; expected a whole number"),  # type: ignore[arg-type]
     (lambda: Flatten(name=3), "Flatten: name is 3; expected a str or None"),  # type: ignore[arg-type]
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from isograd.data import Dataset
 from isograd.graph import Tensor
@@ -100,3 +103,45 @@ def make_network() -> Callable[..., Network]:
         return Network(layers, (4,), seed, **{"dtype": "float64", **options})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def same_network() -> Callable[[Network, Network], bool]:
+    """Whether two networks are the same to the last bit."""
+
+    def same(a: Network, b: Network) -> bool:
+        def all_of(network: Network) -> Any:
+            arrays = network.parameters | network.state
+            contents = {path: (x.dtype, x.shape, x.tobytes()) for path, x in arrays.items()}
+            return network.layers, network.input_shape, network.seed, network.dtype, network.init, contents
+
+        return bool(all_of(a) == all_of(b))
+
+    return same
+
+
+@pytest.fixture(scope="session")
+def run_file(
+    tmp_path_factory: pytest.TempPathFactory,
+    backend: ReferenceBackend,
+    make_data: Callable[..., Dataset],
+    make_network: Callable[..., Network],
+) -> Path:
+    """The checkpoint of a run with momentum that stopped in its second epoch of four steps."""
+    path = tmp_path_factory.mktemp("run") / "run.safetensors"
+    make_network(0.5, dtype="float32").SGD(
+        make_data(7), 2, 2, 0.5, make_data(5), momentum=0.5, max_steps=6, checkpoint=path, backend=backend
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def open_file() -> Callable[[Path], tuple[dict[str, Any], dict[str, Any]]]:
+    """The JSON document and the arrays of a file, by the safetensors library alone."""
+
+    def open_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            document = json.loads(file.metadata()["isograd"])
+            return document, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+
+    return open_file

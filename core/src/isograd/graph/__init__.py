@@ -111,7 +111,6 @@ __all__ = [
     "format_graph",
     "gather",
     "grad",
-    "graph as G",
     "greater",
     "iota",
     "l2_pool2d",

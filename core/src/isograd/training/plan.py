@@ -187,7 +187,7 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
 
 
 def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:
-    """A data set of the network's input shape without labels beyond its classes; raises as `as_dataset` too."""
+    """A data set of the network's input shape, with no label beyond its classes; raises as `as_dataset`."""
     data = as_dataset(value, argument)
     architecture.check_features(data.feature_shape, argument)
     (classes,) = architecture.output_shape

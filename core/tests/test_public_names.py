@@ -6,7 +6,14 @@ import importlib
 
 import pytest
 
-PACKAGES = ["isograd", "isograd.data", "isograd.graph", "isograd.layers", "isograd.plugins", "isograd.training"]
+PACKAGES = [
+    "isograd",
+    "isograd.data",
+    "isograd.graph",
+    "isograd.layers",
+    "isograd.plugins",
+    "isograd.training",
+]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

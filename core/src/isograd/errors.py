@@ -33,7 +33,7 @@ class FileAccessError(IsogradError, OSError):
 
 
 class FileFormatError(IsogradError, ValueError):
-    """A file was read, but its contents are not what they should be: truncated, corrupted, of another kind."""
+    """A file was read, but its contents are not what they should be: truncated, corrupted or other."""
 
 
 class PluginError(IsogradError, RuntimeError):

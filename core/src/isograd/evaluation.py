@@ -11,7 +11,17 @@ import numpy.typing as npt
 from isograd.architecture import Architecture
 from isograd.backend import Array, BackendChoice, compile_cached
 from isograd.data import Dataset
-from isograd.graph import Function, Tensor, argmax, gather, log_likelihood, simplify, softmax, variable
+from isograd.graph import (
+    Function,
+    Tensor,
+    argmax,
+    gather,
+    grad,
+    log_likelihood,
+    simplify,
+    softmax,
+    variable,
+)
 
 # One size for all, so that one compiled function serves any number of examples.
 CHUNK_ROWS = 250
@@ -115,6 +125,47 @@ def predict(
         outputs, _ = backend.run_steps(executable, state, resident, {"rows": rows}, 1)
         results.append(outputs[wanted][0, : len(part)])
     return np.concatenate(results)
+
+
+def gradients(
+    architecture: Architecture, data: Dataset, choice: BackendChoice, state: Mapping[str, Array]
+) -> dict[str, npt.NDArray[Any]]:
+    """The gradient of the mean log-likelihood cost of a data set, in mode "evaluate", by parameter path.
+
+    Each has the parameter's shape and the network's dtype. The parts of the data set are added in double
+    precision.
+    """
+    backend, device = choice
+    arrays = {"inputs": data.inputs, "labels": data.labels}
+    resident = {name: backend.to_device(array, device) for name, array in arrays.items()}
+    whole, rest = divmod(len(data), CHUNK_ROWS)
+    totals = {path: np.zeros(spec.shape) for path, spec in architecture.parameters.items()}
+    for first, steps, rows in ((0, whole, CHUNK_ROWS), (whole * CHUNK_ROWS, 1, rest)):
+        if not steps or not rows:
+            continue
+        executable = compile_cached(backend, _gradient_function(architecture, data, rows), device)
+        places = np.arange(first, first + steps * rows, dtype=np.int32).reshape(steps, rows)
+        per_step = {"rows": backend.to_device(places, device)}
+        outputs, _ = backend.run_steps(executable, state, resident, per_step, steps)
+        for path, total in totals.items():
+            total += outputs[path].sum(axis=0, dtype=np.float64)
+    return {path: (total / len(data)).astype(architecture.dtype) for path, total in totals.items()}
+
+
+def _gradient_function(architecture: Architecture, data: Dataset, rows: int) -> Function:
+    """The gradient of the *sum* of the costs of some rows of resident data; an output for each parameter."""
+    inputs = {
+        "inputs": variable("inputs", data.inputs.shape, data.inputs.dtype.name),
+        "labels": variable("labels", data.labels.shape, "int32"),
+        "rows": variable("rows", (rows,), "int32"),
+    }
+    state = architecture.variables()
+    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
+    z = architecture.forward(x, state, state, "evaluate", {})[0][-1]
+    cost = log_likelihood(z, gather(inputs["labels"], inputs["rows"])).sum()
+    parameters = {path: state[path] for path in architecture.parameters}
+    found = grad(cost, list(parameters.values()))
+    return simplify(Function(inputs, dict(zip(parameters, found, strict=True)), state))
 
 
 def mean_cost(costs: npt.NDArray[Any]) -> float:

@@ -209,6 +209,28 @@ class Network:
         )
         return cost + 0.5 * lmbda * squares / batches if lmbda else cost
 
+    def gradients(
+        self,
+        data: Data,
+        lmbda: float = 0.0,
+        mini_batch_size: int = 1,
+        *,
+        backend: str | Backend | None = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The gradient of `cost`, of the same arguments, with respect to every parameter, by path.
+
+        Dropout is off, as in every evaluation.
+        """
+        dataset = checked_data(self.architecture, data, "data")
+        lmbda = number("lmbda", lmbda, least=0)
+        batches = -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
+        choice = choose_backend(backend)
+        found = evaluation.gradients(self.architecture, dataset, choice, self._on_device(choice))
+        for path, spec in self.architecture.parameters.items():
+            if lmbda and spec.regularised:
+                found[path] += self.parameters[path] * (lmbda / batches)
+        return found
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write layers, parameters and state to a safetensors file, whole or not at all.
 

@@ -265,3 +265,35 @@ def test_a_data_set_is_scaled_as_in_training(backend: ReferenceBackend) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 4), dtype=np.uint8)
     scaled = network.predict_proba(Dataset(images, np.zeros(6, np.int32), scale=1 / 256), backend=backend)
     assert scaled.tobytes() == network.predict_proba(images / np.float32(256), backend=backend).tobytes()
+
+
+@settings(max_examples=15)
+@given(
+    examples=st.sampled_from([1, 7, CHUNK_ROWS, CHUNK_ROWS + 1]),
+    lmbda=st.sampled_from([0.0, 0.5]),
+    seed=st.integers(0, 2**16),
+)
+def test_gradients_are_those_of_the_cost_over_the_whole_data_set(
+    backend: ReferenceBackend, examples: int, lmbda: float, seed: int
+) -> None:
+    network = Network([Softmax(3)], (4,), dtype="float64")
+    rng = np.random.default_rng(seed)
+    network.parameters = {path: rng.normal(size=w.shape) for path, w in network.parameters.items()}
+    x, labels = rng.normal(size=(examples, 4)), rng.integers(0, 3, examples)
+    found = network.gradients((x, labels), lmbda, mini_batch_size=5, backend=backend)
+
+    weight, bias = network.parameters["0.weight"], network.parameters["0.bias"]
+    z = x @ weight + bias
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    difference, size = p - np.eye(3)[labels], p + np.eye(3)[labels]
+    batches = math.ceil(examples / 5)
+    # z has 5 terms, so p a relative error of 2 * gamma_5 * sum |terms| and some 20 roundings, on both sides;
+    # then come the sums over the examples (Higham, "Accuracy and Stability", section 3.1).
+    terms = (np.abs(x) @ np.abs(weight) + np.abs(bias)).max()
+    rounding = (2 * (2 * 5 * terms + 20) + 2 * examples) * np.finfo(np.float64).eps
+    decay = lmbda / batches * weight
+    error = np.abs(found["0.weight"] - (x.T @ difference / examples + decay))
+    assert (error <= rounding * (np.abs(x).T @ size / examples + np.abs(decay))).all()
+    error = np.abs(found["0.bias"] - difference.sum(axis=0) / examples)
+    assert (error <= rounding * size.sum(axis=0) / examples).all()

@@ -1,7 +1,7 @@
 """How many threads a command uses: one, unless it is told otherwise.
 
-The matrices of small networks gain little from a second thread, and on a busy machine the threads wait for each
-other. A command owns its process, so it may decide; the library leaves threads alone.
+The matrices of small networks gain little from a second thread, and on a busy machine the threads wait for
+each other. A command owns its process, so it may decide; the library leaves threads alone.
 """
 
 from __future__ import annotations

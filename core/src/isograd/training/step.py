@@ -189,9 +189,12 @@ def run_steps(
 
 
 def gradient_function(graph: StepGraph) -> Function:
-    """What a native gradient is taken of: outputs "cost" and "data_cost", and updates of the layer state."""
+    """What a native gradient is taken of: outputs "cost" and "data_cost", and updates of the layer state.
+
+    It is not simplified: `stop_gradient` means something to who differentiates it.
+    """
     outputs = {"cost": graph.cost, "data_cost": graph.data_cost}
-    return simplify(Function(graph.inputs, outputs, graph.state, graph.new_state))
+    return Function(graph.inputs, outputs, graph.state, graph.new_state)
 
 
 def update_function(architecture: Architecture, options: StepOptions) -> Function:

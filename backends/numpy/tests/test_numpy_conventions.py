@@ -102,6 +102,36 @@ def test_argmax_takes_the_first_maximum_or_the_first_nan(dtype: str, backend: Nu
 
 
 @DTYPE
+def test_where_keeps_the_bits_of_either_branch_beside_a_constant_zero_of_either_sign(
+    dtype: str, backend: NumpyBackend
+) -> None:
+    rows = np.asarray([NAN, -NAN, -0.0, 0.0, INF, 5e-324, 1.5], dtype)
+    x, condition = G.variable("x", rows.shape, dtype), G.variable("c", rows.shape, "bool")
+    chosen = np.arange(rows.size) % 2 == 0
+    for zero in (0.0, -0.0):
+        function = G.Function(
+            {"x": x, "c": condition}, {"a": G.where(condition, x, zero), "b": G.where(condition, zero, x)}
+        )
+        made, _ = backend.compile(function, "cpu")({"x": rows, "c": chosen}, {})
+        instead = np.asarray(zero, dtype)
+        assert made["a"].tobytes() == np.where(chosen, rows, instead).tobytes()
+        assert made["b"].tobytes() == np.where(chosen, instead, rows).tobytes()
+
+
+def test_one_condition_may_choose_among_values_of_any_width(check: Check, normal: Check) -> None:
+    inputs = {"c": G.variable("c", (3, 4), "bool")}
+    inputs |= {
+        f"{name} {dtype}": G.variable(f"{name} {dtype}", (3, 4), dtype) for name in "ab" for dtype in G.DTYPES
+    }
+    outputs = {}
+    for dtype in G.DTYPES:
+        a, b = inputs[f"a {dtype}"], inputs[f"b {dtype}"]
+        outputs |= {f"either {dtype}": G.where(inputs["c"], a, b), f"a {dtype}": G.where(inputs["c"], a, 0)}
+        outputs |= {f"b {dtype}": G.where(inputs["c"], 0, b)}
+    check(G.Function(inputs, outputs), normal(0, inputs))
+
+
+@DTYPE
 def test_l2_pooling_of_an_all_zero_window_has_gradient_zero(dtype: str, backend: NumpyBackend) -> None:
     image = np.asarray([[[[0, 0, 3, 0], [0, 0, 0, 4]]]], dtype)
     value, gradient = value_and_gradient(backend, lambda x: G.l2_pool2d(x, window=2), image, dtype)
@@ -166,6 +196,20 @@ def test_the_gradient_of_max_pooling_and_the_gradient_of_that(
     inputs = {"x": x, "g": g, "h": h}
     check(G.Function(inputs, outputs), {**normal(seed, {"g": g, "h": h}), "x": values})
     check(G.Function({"x": x, "g": g}, {"dx": dx}), {**normal(seed, {"g": g}), "x": values})
+
+
+@given(seed=st.integers(0, 2**32 - 1), windows=st.permutations([(2, 2), (1, 2), (2, 1), (1, 1)]))
+def test_poolings_of_one_image_and_of_several_are_told_apart(
+    seed: int, windows: list[tuple[int, int]], check: Check, normal: Check
+) -> None:
+    """Windows of several sizes and strides that all give 3 x 3 pixels."""
+    inputs = {name: G.variable(name, (1, 2, 6, 6)) for name in ("one", "other")}
+    outputs = {}
+    for name, x in inputs.items():
+        for window in windows:
+            y = G.max_pool2d(x, window=window, stride=2)
+            outputs |= {f"{name} {window}": y, f"{name} {window} gradient": G.grad((y * y).sum(), x)}
+    check(G.Function(inputs, outputs), normal(seed, inputs))
 
 
 @given(seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(["float32", "float64"]))

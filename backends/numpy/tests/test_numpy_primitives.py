@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -341,22 +342,43 @@ def test_a_primitive_is_what_the_reference_says_whatever_its_operands_are_made_o
 ) -> None:
     values, attributes = CASES[name].rule(data.draw, dtype)
     function, inputs = built(data.draw, name, values, attributes)
-    computed = check(function, inputs).outputs["y"]
+    computed = check(function, inputs).outputs
     if name in MOVING:
-        assert computed.tobytes() == reference.call(function, inputs)[0]["y"].tobytes()
+        expected, _ = reference.call(function, inputs)
+        assert {n: a.tobytes() for n, a in computed.items()} == {n: a.tobytes() for n, a in expected.items()}
 
 
 def built(
     draw: Draw, name: str, values: list[Array], attributes: dict[str, Any]
 ) -> tuple[G.Function, dict[str, Array]]:
-    """The primitive as a function of disguised operands, and its inputs."""
-    operands, inputs = [], {}
-    for i, value in enumerate(values):
-        x, given_value = G.variable(f"x{i}", value.shape, value.dtype.name), value
-        if not (i == 1 and name in ("gather", "scatter_add")):  # whose indices have to be inputs
-            x, given_value = disguised(draw, f"x{i}", value)
-        operands.append(x)
-        inputs[f"x{i}"] = given_value
-    y = G.PRIMITIVES[name].build(*operands, **attributes)
-    variables = {t.name: t for t in topological([y]) if t.primitive == "variable"}
-    return G.Function(variables, {"y": y}), inputs
+    """The primitive of disguised operands, and its inputs.
+
+    Twice, on the same shapes with other values: what one lowering leaves for others must not be mistaken.
+    """
+    outputs, inputs = {}, {}
+    for result, turned in (("y", np.copy), ("twin", np.flip)):
+        operands = []
+        for i, value in enumerate(map(turned, values)):
+            variable = f"{result}{i}"
+            x, given_value = G.variable(variable, value.shape, value.dtype.name), value
+            if not (i == 1 and name in ("gather", "scatter_add")):  # whose indices have to be inputs
+                x, given_value = disguised(draw, variable, value)
+            operands.append(x)
+            inputs[variable] = given_value
+        outputs[result] = G.PRIMITIVES[name].build(*operands, **attributes)
+    variables = {t.name: t for t in topological(outputs.values()) if t.primitive == "variable"}
+    return G.Function(variables, outputs), inputs
+
+
+@pytest.mark.parametrize("name", ["reduce_sum", "reduce_max", "logsumexp"])
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_reductions_over_every_choice_of_axes_in_every_order_of_memory(
+    name: str, order: tuple[int, ...], check: Callable[..., Any]
+) -> None:
+    shape = (2, 3, 4, 2)
+    stored = G.variable("x", [shape[a] for a in order], "float64")
+    x = G.transpose(stored, axes=[order.index(a) for a in range(4)])
+    choices = [axes for n in range(5) for axes in combinations(range(4), n)]
+    outputs = {str(axes): G.PRIMITIVES[name].build(x, axes=axes) for axes in choices}
+    values = np.random.default_rng(0).normal(size=stored.shape)
+    check(G.Function({"x": stored}, outputs), {"x": values})

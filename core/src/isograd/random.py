@@ -139,11 +139,15 @@ def normal(
 def permutation(seed: int, *, epoch: int, size: int) -> npt.NDArray[np.int32]:
     """The order in which an epoch visits `size` examples: int32, shape (size,), each number once."""
     raw = words(seed, "shuffle", "", epoch=epoch, count=_integer("size", size, 2**31))
-    order = np.argsort(raw)  # not stable, but several times as fast, and the same when no word comes twice
-    ordered = raw[order]
-    if (ordered[1:] == ordered[:-1]).any():
-        order = np.argsort(raw, kind="stable")
-    return order.astype(np.int32)
+    # Sorting the words with their places in their lowest bits takes a third of the time of an argsort. It is
+    # the same order unless two words agree in all other bits.
+    bits = max(size - 1, 1).bit_length()
+    places = np.arange(size, dtype=np.uint64)
+    ordered = np.sort((raw >> np.uint64(bits) << np.uint64(bits)) | places)
+    leading = ordered >> np.uint64(bits)
+    if (leading[1:] == leading[:-1]).any():
+        return np.argsort(raw, kind="stable").astype(np.int32)
+    return (ordered & np.uint64((1 << bits) - 1)).astype(np.int32)
 
 
 def keep_mask(

@@ -14,6 +14,7 @@ from isograd_numpy.lowering import LOWERINGS, lower
 from isograd_numpy.lowering.contraction import filter_order
 from isograd_numpy.lowering.pooling import needs_no_index
 from isograd_numpy.lowering.reduction import is_sum_of_squares
+from isograd_numpy.lowering.softmax import absorb_softmax
 from isograd_numpy.lowering.updates import emit_update, find_updates
 from isograd_numpy.plan import Plan
 
@@ -42,6 +43,7 @@ def make_plan(function: Function, resident: Mapping[str, Array]) -> Plan:
     for node in function.nodes:
         if needs_no_index(plan, node) or is_sum_of_squares(plan, node):
             plan.absorbed.add(id(node))
+        absorb_softmax(plan, node)
     for node in function.nodes:
         if node.primitive == "constant":
             plan.values[id(node)] = node.attributes["value"]
@@ -75,8 +77,15 @@ def _place_variables(plan: Plan) -> None:
         if name in plan.resident:
             plan.values[id(variable)] = plan.resident[name]
         else:
-            plan.inputs[name] = plan.buffer(variable.shape, variable.dtype)
+            plan.inputs[name] = plan.buffer(variable.shape, _input_dtype(plan, variable))
             plan.values[id(variable)] = plan.inputs[name]
     for name, variable in function.state.items():
         plan.state[name] = plan.buffer(variable.shape, variable.dtype, filter_order(plan, variable))
         plan.values[id(variable)] = plan.state[name]
+
+
+def _input_dtype(plan: Plan, variable: Tensor) -> Any:
+    """An input that serves as indices alone is converted to NumPy's own index type as it comes in."""
+    readers = plan.consumers.get(id(variable), [])
+    indices_only = all(r.primitive in ("gather", "scatter_add") and r.inputs[1] is variable for r in readers)
+    return np.intp if readers and indices_only and id(variable) not in plan.results else variable.dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isograd_numpy.lowering import contraction, elementwise, pooling, reduction, structure
+from isograd_numpy.lowering import contraction, elementwise, pooling, reduction, softmax, structure
 from isograd_numpy.lowering.table import LOWERINGS, lower
 
-__all__ = ["LOWERINGS", "contraction", "elementwise", "lower", "pooling", "reduction", "structure"]
+__all__ = ["LOWERINGS", "contraction", "elementwise", "lower", "pooling", "reduction", "softmax", "structure"]

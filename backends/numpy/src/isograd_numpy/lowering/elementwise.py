@@ -19,7 +19,6 @@ Array = npt.NDArray[Any]
 
 _UNARY: dict[str, np.ufunc] = {
     "neg": np.negative,
-    "exp": np.exp,
     "log": np.log,
     "sqrt": np.sqrt,
     "tanh": np.tanh,
@@ -46,9 +45,14 @@ def _unary(plan: Plan, node: Tensor) -> Array:
 
 @lowers(*_BINARY)
 def _binary(plan: Plan, node: Tensor) -> Array:
-    (a, b), y = (plan.value(x) for x in node.inputs), plan.elementwise(node)
+    (a, b), y = (_scalar_or_whole(plan, x) for x in node.inputs), plan.elementwise(node)
     plan.emit(_BINARY[node.primitive], a, b, y)
     return y
+
+
+def _scalar_or_whole(plan: Plan, x: Tensor) -> Array:
+    """A repeated scalar as itself: NumPy goes through the other operand in one run then."""
+    return plan.value(x.inputs[0] if x.primitive == "broadcast_to" and x.inputs[0].shape == () else x)
 
 
 @lowers("maximum", "minimum")
@@ -125,9 +129,9 @@ def _pow(plan: Plan, node: Tensor) -> Array:
 def _where(plan: Plan, node: Tensor) -> Array:
     condition, a, b = node.inputs
     integer = _INTEGERS[np.dtype(node.dtype).itemsize]
-    if _is_zero(b):
+    if is_zero(b):
         return _masked(plan, node, a, _bits(plan, condition, integer, inverted=False), integer)
-    if _is_zero(a):
+    if is_zero(a):
         return _masked(plan, node, b, _bits(plan, condition, integer, inverted=True), integer)
     # b ^ ((a ^ b) & -c): a where the bit c is 1, b where it is 0.
     left, right = (plan.value(x) for x in (a, b))
@@ -168,7 +172,7 @@ def _bits(plan: Plan, condition: Tensor, integer: Any, *, inverted: bool) -> Arr
     return made
 
 
-def _is_zero(node: Tensor) -> bool:
+def is_zero(node: Tensor) -> bool:
     """A constant +0 everywhere; -0 has a bit set."""
     if node.primitive == "broadcast_to":
         (node,) = node.inputs

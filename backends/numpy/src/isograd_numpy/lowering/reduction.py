@@ -115,15 +115,21 @@ def _logsumexp(plan: Plan, node: Tensor) -> Array:
         y.fill(-np.inf)
         return y
     largest = np.asarray(np.finfo(node.dtype).max)
-    shift = plan.buffer(node.shape, node.dtype)
+    shift, total = plan.buffer(node.shape, node.dtype), plan.buffer(node.shape, node.dtype)
     terms = plan.like(node.inputs[0], x)
-    spread = shift.reshape([1 if a in axes else n for a, n in enumerate(x.shape)])
+    spread = keepdims(x.shape, axes)
     plan.emit(np.maximum.reduce, x, axes, None, shift)
     plan.emit(np.minimum, shift, largest, out=shift)
     plan.emit(np.maximum, shift, -largest, out=shift)
-    plan.emit(np.subtract, x, spread, terms)
+    plan.emit(np.subtract, x, shift.reshape(spread), terms)
     plan.emit(np.exp, terms, terms)
-    emit_sum(plan, terms, axes, y)
-    plan.emit(np.log, y, y)
+    emit_sum(plan, terms, axes, total)
+    plan.emit(np.log, total, y)
     plan.emit(np.add, y, shift, y)
+    plan.notes["exponentials", id(node)] = terms, total.reshape(spread)
     return plan.own(node, y)
+
+
+def keepdims(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with the reduced axes left in place, of size 1."""
+    return tuple(1 if axis in axes else size for axis, size in enumerate(shape))

@@ -104,6 +104,8 @@ def _scatter_add(plan: Plan, node: Tensor) -> Array:
 
 def _positions(plan: Plan, node: Tensor, indices: Array) -> Array:
     """The indices in the integer type that NumPy indexes with, converted once for all readers."""
+    if indices.dtype == np.intp:
+        return indices
     key = ("positions", id(node))
     if key not in plan.notes:
         plan.notes[key] = plan.buffer(indices.shape, np.intp)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import graph as G
+from isograd.graph.tensor import topological
 from isograd_numpy.backend import NumpyBackend
 
 Array = np.ndarray[Any, Any]
@@ -91,6 +92,40 @@ def test_logsumexp_at_the_infinities(dtype: str, backend: NumpyBackend) -> None:
     value, gradient = value_and_gradient(backend, lambda x: G.logsumexp(x, axes=1), rows, dtype)
     np.testing.assert_array_equal(value, [-INF, 2, INF, 1e4, NAN])
     np.testing.assert_array_equal(gradient[[0, 1, 3]], [[0, 0], [0, 1], [1, 0]])
+
+
+@given(
+    axes=st.sets(st.integers(0, 2)),
+    special=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+    dtype=st.sampled_from(["float32", "float64"]),
+)
+def test_a_softmax_beside_the_logsumexp_of_its_own_or_of_other_values(
+    axes: set[int], special: bool, seed: int, dtype: str, check: Check, normal: Check
+) -> None:
+    """exp(x - s) for the s of x, of other values, and of other axes; and the gradient, which guards -inf."""
+    inputs = {name: G.variable(name, (3, 3, 3), dtype) for name in "xyh"}
+    values = normal(seed, inputs)
+    if special:
+        rng = np.random.default_rng(seed)
+        values["x"] = np.asarray(rng.choice([-INF, -INF, -INF, 0.0, 1e4, INF, NAN], size=(3, 3, 3)), dtype)
+    x, y, h = inputs.values()
+
+    def spread(z: G.Tensor, over: set[int]) -> G.Tensor:
+        total = G.logsumexp(z, axes=sorted(over))
+        return G.broadcast_to(total.reshape(*(1 if a in over else 3 for a in range(3))), (3, 3, 3))
+
+    others = {0, 1, 2} - axes
+    outputs = {
+        "softmax": G.exp(x - spread(x, axes)),
+        "of others": G.exp(x - spread(y, axes)),
+        "over others": G.exp(x - spread(x, others)),
+        "log": x - spread(x, axes),
+        "gradient": G.grad((spread(x, axes) * h).sum(), x),
+    }
+    for chosen in (outputs, {"softmax": outputs["softmax"]}, {"gradient": outputs["gradient"]}):
+        used = {t.name: t for t in topological(chosen.values()) if t.primitive == "variable"}
+        check(G.Function(used, chosen), {name: values[name] for name in used})
 
 
 @DTYPE

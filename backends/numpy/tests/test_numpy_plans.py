@@ -124,6 +124,14 @@ def test_a_sum_of_squares_makes_no_squares() -> None:
     assert made.buffers.count(((9, 8), "float32")) == 1
 
 
+def test_softmax_and_its_cost_take_one_exponential() -> None:
+    z, labels = G.variable("z", (4, 3)), G.variable("labels", (4,), "int32")
+    cost = G.log_likelihood(z, labels).sum()
+    outputs = {"cost": cost, "gradient": G.grad(cost, z), "probabilities": G.softmax(z)}
+    made = planned(G.Function({"z": z, "labels": labels}, outputs))
+    assert sum(getattr(call, "func", None) is np.exp for call in made.plan.calls) == 1
+
+
 def test_filters_lie_as_their_convolution_reads_them(network: Network) -> None:
     """No call copies a state: neither forward, nor backward, nor in the update."""
     made = planned(network())

@@ -57,8 +57,8 @@ def test_it_is_within_the_bound_of_the_reference(data: st.DataObject, dtype: str
     u = float(np.finfo(dtype).eps) / 2
     for name in ("gradient", "softmax"):
         exact = evaluate([wanted[name]], {"x": value.astype(np.float64)}, precision="float64")[0]
-        # The argument of exp is rounded by u times its size and that of what it is the difference of; exp by 4
-        # units in the last place, twice for the sum; the sum by gamma; then a division.
+        # The argument of exp is rounded by u times its size and that of what it is the difference of; exp by
+        # 4 units in the last place, twice for the sum; the sum by gamma; then a division.
         span = np.abs(value).max() * 4 + np.log(value.size) * 2
         bound = (span + 2 * 8 + value.size + 4) * 2 * u * exact + np.finfo(dtype).smallest_subnormal
         assert (np.abs(found[name] - exact) <= bound).all()

@@ -1,7 +1,8 @@
 """`exp`, and the softmax beside a logsumexp, for which the exponentials are there already.
 
-The softmax, and the gradient of logsumexp, are graph: exp(x - logsumexp(x)). Where the logsumexp of the same x
-has been lowered, its terms exp(x - max) divided by their sum are the same numbers without another exponential.
+The softmax, and the gradient of logsumexp, are graph: exp(x - logsumexp(x)). Where the logsumexp of the same
+x has been lowered, its terms exp(x - max), divided by their sum, are the same numbers without another
+exponential.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from isograd.backend import Backend, Capabilities, Executable, check_steps
 from isograd.errors import ArgumentTypeError, UnsupportedError

@@ -129,7 +129,7 @@ def _found(dtype: str) -> Iterator[Gemm]:
 
 def _loaded_libraries() -> list[str]:
     """The OpenBLAS libraries of this process, NumPy's own first."""
-    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_info
 
     found = [info["filepath"] for info in threadpool_info() if info["internal_api"] == "openblas"]
     return sorted(found, key=lambda path: "numpy" not in path)

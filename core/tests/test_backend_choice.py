@@ -16,14 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isograd.backend import (
-    ENVIRONMENT_VARIABLE,
-    Backend,
-    BackendChoice,
-    Capabilities,
-    choose_backend,
-    load_backend,
-)
+from isograd.backend import Backend, Capabilities
+from isograd.backend_choice import ENVIRONMENT_VARIABLE, BackendChoice, choose_backend, load_backend
 from isograd.errors import ArgumentError, ArgumentTypeError, PluginError
 from isograd.plugins import BackendDescriptor, PluginRegistry
 from isograd.plugins.known import known

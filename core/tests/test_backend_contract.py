@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from isograd import graph
-from isograd.backend import Backend, Capabilities, CompilationCache, compile_cached
+from isograd.backend import Backend, Capabilities
+from isograd.compilation import CompilationCache, compile_cached
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.graph.dtypes import DTYPES
 

@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isograd.backend import Backend, choose_backend
+    from isograd.backend import Backend
+    from isograd.backend_choice import choose_backend
     from isograd.data import Dataset, DatasetSplits, load_dataset
     from isograd.errors import IsogradError
     from isograd.graph import Function, Tensor, grad, variable
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "isograd.backend": ("Backend", "choose_backend"),
+    "isograd.backend": ("Backend",),
+    "isograd.backend_choice": ("choose_backend",),
     "isograd.data": ("Dataset", "DatasetSplits", "load_dataset"),
     "isograd.errors": ("IsogradError",),
     "isograd.graph": ("Function", "Tensor", "grad", "variable"),

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.architecture import Architecture
-from isograd.backend import Array, BackendChoice, compile_cached
+from isograd.backend import Array
+from isograd.backend_choice import BackendChoice
+from isograd.compilation import compile_cached
 from isograd.data import Dataset
 from isograd.graph import (
     Function,

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from isograd import evaluation
 from isograd.architecture import Architecture, initial_arrays
-from isograd.backend import Array, Backend, BackendChoice, choose_backend
+from isograd.backend import Array, Backend
+from isograd.backend_choice import BackendChoice, choose_backend
 from isograd.data import Dataset, as_dataset
 from isograd.errors import ArgumentError
 from isograd.graph import Tensor

@@ -58,7 +58,7 @@ def evaluate(
 
     The cost is the mean log-likelihood cost, without regularisation.
     """
-    from isograd.backend import choose_backend
+    from isograd.backend_choice import choose_backend
     from isograd.network import Network
 
     path = checkpoint_file(checkpoint)

@@ -74,7 +74,7 @@ def _backend(descriptor: BackendDescriptor, with_devices: bool) -> Row:
         command = install_command("backends", descriptor.name, descriptor.distribution)
         status = f"needs {', '.join(missing)}" + (f": {command}" if command else "")
     elif with_devices:
-        from isograd.backend import load_backend
+        from isograd.backend_choice import load_backend
 
         try:
             devices = load_backend(descriptor).devices()

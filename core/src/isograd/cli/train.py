@@ -198,7 +198,7 @@ def _train(
     run: RunFile, resumed: Path | None, out: Path | None, backend: str | None, as_json: bool
 ) -> tuple[History, Path]:
     """Carry the run out; its history and its folder, which is `resumed` for one that goes on."""
-    from isograd.backend import choose_backend
+    from isograd.backend_choice import choose_backend
     from isograd.cli.report import Report
     from isograd.data import load_dataset
 

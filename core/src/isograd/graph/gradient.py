@@ -8,7 +8,7 @@ Every rule is made of primitives, so gradients have gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Any, overload
 
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph import primitives as p
@@ -327,7 +327,7 @@ def _matmul(y: Tensor, g: Tensor) -> Gradients:
     return p.matmul(g, p.transpose(b, axes=swap)), p.matmul(p.transpose(a, axes=swap), g)
 
 
-def _convolution(y: Tensor) -> dict[str, object]:
+def _convolution(y: Tensor) -> dict[str, Any]:
     return {name: y.attributes[name] for name in ("stride", "dilation", "groups")}
 
 
@@ -335,8 +335,8 @@ def _convolution(y: Tensor) -> dict[str, object]:
 def _conv2d(y: Tensor, g: Tensor) -> Gradients:
     x, w = y.inputs
     return (
-        p.conv2d_dx(g, w, input_size=x.shape[2:], **_convolution(y)),  # type: ignore[arg-type]
-        p.conv2d_dw(x, g, filter_size=w.shape[2:], **_convolution(y)),  # type: ignore[arg-type]
+        p.conv2d_dx(g, w, input_size=x.shape[2:], **_convolution(y)),
+        p.conv2d_dw(x, g, filter_size=w.shape[2:], **_convolution(y)),
     )
 
 
@@ -344,8 +344,8 @@ def _conv2d(y: Tensor, g: Tensor) -> Gradients:
 def _conv2d_dx(y: Tensor, h: Tensor) -> Gradients:
     g, w = y.inputs
     return (
-        p.conv2d(h, w, **_convolution(y)),  # type: ignore[arg-type]
-        p.conv2d_dw(h, g, filter_size=w.shape[2:], **_convolution(y)),  # type: ignore[arg-type]
+        p.conv2d(h, w, **_convolution(y)),
+        p.conv2d_dw(h, g, filter_size=w.shape[2:], **_convolution(y)),
     )
 
 
@@ -353,8 +353,8 @@ def _conv2d_dx(y: Tensor, h: Tensor) -> Gradients:
 def _conv2d_dw(y: Tensor, h: Tensor) -> Gradients:
     x, g = y.inputs
     return (
-        p.conv2d_dx(g, h, input_size=x.shape[2:], **_convolution(y)),  # type: ignore[arg-type]
-        p.conv2d(x, h, **_convolution(y)),  # type: ignore[arg-type]
+        p.conv2d_dx(g, h, input_size=x.shape[2:], **_convolution(y)),
+        p.conv2d(x, h, **_convolution(y)),
     )
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.architecture import describe_layer
-from isograd.backend import Array, BackendChoice, Executable
+from isograd.backend import Array, Executable
+from isograd.backend_choice import BackendChoice
 from isograd.errors import NonFiniteError
 from isograd.graph import Function, Tensor, grad, simplify
 from isograd.training.draws import Chunk

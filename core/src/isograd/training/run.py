@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from isograd.backend import Array, BackendChoice, Executable, compile_cached
-from isograd.compilation import compiled_functions
+from isograd.backend import Array, Executable
+from isograd.backend_choice import BackendChoice
+from isograd.compilation import compile_cached, compiled_functions
 from isograd.evaluation import Evaluator, mean_cost
 from isograd.training import checkpoint
 from isograd.training.callbacks import Progress, any_stop

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from isograd.backend import Backend, choose_backend
+from isograd.backend import Backend
+from isograd.backend_choice import choose_backend
 from isograd.errors import ArgumentError
 from isograd.training import checkpoint
 from isograd.training.checks import flag, optional_whole

@@ -106,6 +106,7 @@ def test_run_steps_feeds_each_row_to_one_step_and_the_state_to_the_next(
         (2.0, {}, {}, ArgumentTypeError, "steps is 2.0; expected an int"),
         (2, {"eta": np.zeros(3)}, {}, ArgumentError, r"per_step 'eta' has shape \[3\]; expected 2 rows"),
         (2, {"eta": np.zeros(())}, {}, ArgumentError, r"per_step 'eta' has shape \[\]; expected 2 rows"),
+        (2, {"eta": [0.1, 0.1]}, {}, ArgumentTypeError, "per_step 'eta' is a list; expected an array"),
         (2, {"x": np.zeros(2)}, {"x": np.zeros(2)}, ArgumentError, "'x' is in both resident and per_step"),
     ],
 )

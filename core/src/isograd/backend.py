@@ -307,6 +307,8 @@ def check_steps(steps: object, resident: Mapping[str, Array], per_step: Mapping[
     for name, array in per_step.items():
         if name in resident:
             raise ArgumentError(f"{name!r} is in both resident and per_step; expected it in one of them")
+        if not hasattr(array, "shape"):
+            raise ArgumentTypeError(f"per_step {name!r} is a {type(array).__name__}; expected an array")
         shape = tuple(array.shape)
         if not shape or shape[0] != count:
             raise ArgumentError(f"per_step {name!r} has shape {list(shape)}; expected {count} rows")

@@ -403,6 +403,15 @@ def test_checkpoint_every_writes_within_an_epoch(invoke: Invoke, folder: Path) -
     assert (training.epoch, training.step) == (1, 1)
 
 
+def test_the_end_of_a_run_that_is_not_finite_is_an_event_too(invoke: Invoke, folder: Path) -> None:
+    run = folder / "run.toml"
+    schedule = "{ type = 'ExponentialDecay', eta = 0.5, factor = 1e36 }"
+    run.write_text(run.read_text().replace("eta = 0.5", f"eta = {schedule}"))
+    *_, end = events(invoke("train", "run.toml", "--lmbda", "1", "--json", code=3))
+    assert (end["event"], end["stopped"], end["epoch"]) == ("end", "not finite", 1)
+    assert end["layer"]
+
+
 def test_early_stopping_is_told(invoke: Invoke, folder: Path) -> None:
     with np.load(folder / "data.npz") as data:
         arrays = dict(data)

@@ -12,6 +12,7 @@ from typing import Self
 from isograd.cli.folders import CHECKPOINT, HISTORY, write_text
 from isograd.cli.output import percent, print_json
 from isograd.cli.summary import architecture_data
+from isograd.errors import NonFiniteError
 from isograd.network import Network
 from isograd.runs import RUN_FILE, RunFile
 from isograd.training import Callback, EpochRecord, History, Progress
@@ -30,7 +31,8 @@ class Report(Callback):
     network : Network
         As it is before; one that is resumed has a history, which goes on.
     as_json : bool
-        Print JSON objects with "event" start, epoch and end, and nothing else.
+        Print JSON objects with "event" start, epoch and end, and nothing else. The end of a run that met a
+        cost that is not finite has "stopped" "not finite", and "epoch", "step" and "layer".
     """
 
     def __init__(self, run: RunFile, folder: Path, network: Network, as_json: bool) -> None:
@@ -49,6 +51,9 @@ class Report(Callback):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hide_bar()
+        if self._as_json and isinstance(error, NonFiniteError):
+            where = {"epoch": error.epoch, "step": error.step, "layer": error.layer}
+            print_json(event="end", stopped="not finite", **where)
 
     def on_start(self, progress: Progress) -> None:
         write_text(self._folder / RUN_FILE, self._run.to_toml())

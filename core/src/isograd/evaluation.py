@@ -40,24 +40,34 @@ def evaluation_function(
     Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
     outputs; "probabilities" (rows, classes), the softmax; "cost" (rows,), the log-likelihood cost.
     """
-    features = data.feature_shape
-    rows = min(examples, CHUNK_ROWS)
-    inputs = {
-        "inputs": variable("inputs", (examples, *features), data.inputs.dtype.name),
-        "rows": variable("rows", (rows,), "int32"),
-    }
-    state = architecture.variables()
-    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
-    z = architecture.forward(x, state, state, "evaluate", {})[0][-1]
+    inputs, state, z = _forward(architecture, data, examples, min(examples, CHUNK_ROWS))
     outputs: dict[str, Tensor] = {}
     if "class" in wanted:
         outputs["class"] = argmax(z, axis=1)
     if "probabilities" in wanted:
         outputs["probabilities"] = softmax(z)
     if "cost" in wanted:
-        inputs["labels"] = variable("labels", (examples,), "int32")
-        outputs["cost"] = log_likelihood(z, gather(inputs["labels"], inputs["rows"]))
+        outputs["cost"] = _costs(inputs, z, examples)
     return simplify(Function(inputs, outputs, state))
+
+
+def _forward(
+    architecture: Architecture, data: Dataset, examples: int, rows: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+    """Inputs and state of the network in mode "evaluate" on some rows, and its output."""
+    inputs = {
+        "inputs": variable("inputs", (examples, *data.feature_shape), data.inputs.dtype.name),
+        "rows": variable("rows", (rows,), "int32"),
+    }
+    state = architecture.variables()
+    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
+    return inputs, state, architecture.forward(x, state, state, "evaluate", {})[0][-1]
+
+
+def _costs(inputs: dict[str, Tensor], z: Tensor, examples: int) -> Tensor:
+    """The log-likelihood cost of each row; "labels" joins the inputs."""
+    inputs["labels"] = variable("labels", (examples,), "int32")
+    return log_likelihood(z, gather(inputs["labels"], inputs["rows"]))
 
 
 class Evaluator:
@@ -156,15 +166,8 @@ def gradients(
 
 def _gradient_function(architecture: Architecture, data: Dataset, rows: int) -> Function:
     """The gradient of the *sum* of the costs of some rows of resident data; an output for each parameter."""
-    inputs = {
-        "inputs": variable("inputs", data.inputs.shape, data.inputs.dtype.name),
-        "labels": variable("labels", data.labels.shape, "int32"),
-        "rows": variable("rows", (rows,), "int32"),
-    }
-    state = architecture.variables()
-    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
-    z = architecture.forward(x, state, state, "evaluate", {})[0][-1]
-    cost = log_likelihood(z, gather(inputs["labels"], inputs["rows"])).sum()
+    inputs, state, z = _forward(architecture, data, len(data), rows)
+    cost = _costs(inputs, z, len(data)).sum()
     parameters = {path: state[path] for path in architecture.parameters}
     found = grad(cost, list(parameters.values()))
     return simplify(Function(inputs, dict(zip(parameters, found, strict=True)), state))

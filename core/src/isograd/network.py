@@ -197,9 +197,7 @@ class Network:
 
         m = ceil(n / mini_batch_size), as in training with that size; with 1 it is n, as in chapter 3.
         """
-        dataset = checked_data(self.architecture, data, "data")
-        lmbda = number("lmbda", lmbda, least=0)
-        batches = -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
+        dataset, lmbda, batches = self._regularised(data, lmbda, mini_batch_size)
         choice = choose_backend(backend)
         evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("cost",))
         cost = evaluation.mean_cost(evaluator(self._on_device(choice))["cost"])
@@ -222,9 +220,7 @@ class Network:
 
         Dropout is off, as in every evaluation.
         """
-        dataset = checked_data(self.architecture, data, "data")
-        lmbda = number("lmbda", lmbda, least=0)
-        batches = -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
+        dataset, lmbda, batches = self._regularised(data, lmbda, mini_batch_size)
         choice = choose_backend(backend)
         found = evaluation.gradients(self.architecture, dataset, choice, self._on_device(choice))
         for path, spec in self.architecture.parameters.items():
@@ -416,6 +412,12 @@ class Network:
         self.architecture.check_features(data.feature_shape, "x")
         choice = choose_backend(backend)
         return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted)
+
+    def _regularised(self, data: Data, lmbda: float, mini_batch_size: int) -> tuple[Dataset, float, int]:
+        """The checked arguments of `cost`: the data set, lmbda, and how many mini-batches m it makes."""
+        dataset = checked_data(self.architecture, data, "data")
+        lmbda = number("lmbda", lmbda, least=0)
+        return dataset, lmbda, -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
 
     def _on_device(self, choice: BackendChoice) -> dict[str, Array]:
         backend, device = choice

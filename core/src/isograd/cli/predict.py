@@ -18,6 +18,7 @@ from isograd.cli.evaluate import (
 )
 from isograd.cli.folders import checkpoint_file
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
+from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ def _from_file(image: Path, network: Network, invert: bool) -> Dataset:
 
 
 def _show(network: Network, example: Dataset, label: str | None, backend: str | None, as_json: bool) -> None:
-    probabilities = [float(p) for p in network.predict_proba(example, backend=backend)[0]]
+    from isograd.backend_choice import choose_backend
+
+    with one_thread(choose_backend(backend).backend):
+        probabilities = [float(p) for p in network.predict_proba(example, backend=backend)[0]]
     winner = max(range(len(probabilities)), key=probabilities.__getitem__)
     names = [_class_name(example, number) for number in range(len(probabilities))]
     if as_json:

@@ -174,6 +174,12 @@ def _bits(plan: Plan, condition: Tensor, integer: Any, *, inverted: bool) -> Arr
 
 def is_zero(node: Tensor) -> bool:
     """A constant +0 everywhere; -0 has a bit set."""
+    value = repeated_constant(node)
+    return value is not None and not any(value.tobytes())
+
+
+def repeated_constant(node: Tensor) -> Array | None:
+    """The value of a constant, or of one that is repeated."""
     if node.primitive == "broadcast_to":
         (node,) = node.inputs
-    return node.primitive == "constant" and not any(node.attributes["value"].tobytes())
+    return node.attributes["value"] if node.primitive == "constant" else None

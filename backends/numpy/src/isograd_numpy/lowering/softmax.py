@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.graph import Tensor
-from isograd_numpy.lowering.elementwise import is_zero
+from isograd_numpy.lowering.elementwise import is_zero, repeated_constant
 from isograd_numpy.lowering.reduction import keepdims
 from isograd_numpy.lowering.table import lowers
 from isograd_numpy.plan import Plan
@@ -67,13 +67,8 @@ def _is_minus_infinity(plan: Plan, condition: Tensor, total: Tensor) -> bool:
     if condition.primitive != "equal" or plan.sole_consumer(condition) is None:
         return False
     compared, constant = condition.inputs
-    if constant.primitive == "broadcast_to":
-        (constant,) = constant.inputs
-    return (
-        compared is total
-        and constant.primitive == "constant"
-        and bool(np.all(constant.attributes["value"] == -np.inf))
-    )
+    value = repeated_constant(constant)
+    return compared is total and value is not None and bool(np.all(value == -np.inf))
 
 
 @lowers("exp")

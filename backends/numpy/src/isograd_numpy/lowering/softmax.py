@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.graph import Tensor
-from isograd_numpy.lowering.elementwise import is_zero, repeated_constant
+from isograd.graph.uses import repeated_constant
+from isograd_numpy.lowering.elementwise import is_zero
 from isograd_numpy.lowering.reduction import keepdims
 from isograd_numpy.lowering.table import lowers
 from isograd_numpy.plan import Plan

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from isograd.backend import Backend, Capabilities
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
-from isograd.graph.function import Function, check_array
+from isograd.graph.function import Function
 
 Array = npt.NDArray[Any]
 
@@ -32,9 +32,7 @@ class ReferenceExecutable:
     def __call__(
         self, inputs: Mapping[str, Array], state: Mapping[str, Array]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        self.function.check_inputs(inputs)
-        for name, variable in self.function.state.items():
-            check_array(name, state.get(name), variable.shape, variable.dtype)
+        self.function.check_call(inputs, state)
         return reference.call(self.function, inputs, state)
 
 

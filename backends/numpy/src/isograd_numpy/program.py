@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from isograd.errors import UnsupportedError
 from isograd.graph import Function, Tensor
+from isograd.graph.patterns import is_sum_of_squares
 from isograd.graph.updates import find_updates
 from isograd_numpy.lowering import LOWERINGS, lower
 from isograd_numpy.lowering.contraction import filter_order
 from isograd_numpy.lowering.pooling import needs_no_index
-from isograd_numpy.lowering.reduction import is_sum_of_squares
 from isograd_numpy.lowering.softmax import absorb_softmax
 from isograd_numpy.lowering.updates import accumulates, emit_update
 from isograd_numpy.plan import Plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from isograd.graph.function import Function
-from isograd.graph.tensor import Array, Tensor
+from isograd.graph.tensor import Tensor
 
 # A result of these may be a view of the operand's memory.
 VIEWS = ("reshape", "transpose", "broadcast_to", "slice", "stop_gradient")
@@ -50,17 +50,3 @@ def viewed(node: Tensor) -> Tensor:
     while node.primitive in VIEWS:
         node = node.inputs[0]
     return node
-
-
-def repeated_constant(node: Tensor) -> Array | None:
-    """The values of a constant, or of one that is broadcast; None for anything else."""
-    if node.primitive == "broadcast_to":
-        (node,) = node.inputs
-    return node.attributes["value"] if node.primitive == "constant" else None
-
-
-def repeated_scalar(node: Tensor) -> Tensor | None:
-    """The tensor of shape () that a node is, or repeats; None for anything else."""
-    if node.primitive == "broadcast_to":
-        (node,) = node.inputs
-    return node if node.shape == () else None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.graph import Tensor
-from isograd.graph.uses import repeated_constant
+from isograd.graph.patterns import is_zero
 from isograd_numpy.lowering.table import lowers
 from isograd_numpy.plan import Plan, axis_order
 
@@ -171,9 +171,3 @@ def _bits(plan: Plan, condition: Tensor, integer: Any, *, inverted: bool) -> Arr
         plan.notes[key] = bits
     made: Array = plan.notes[key]
     return made
-
-
-def is_zero(node: Tensor) -> bool:
-    """A constant +0 everywhere; -0 has a bit set."""
-    value = repeated_constant(node)
-    return value is not None and not any(value.tobytes())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -114,13 +114,13 @@ def require(subject: Subject, *dtypes: str) -> None:
         pytest.skip(f"{subject.specification} does not declare {', '.join(missing)}")
 
 
+def without_subnormals(subject: Subject, array: HostArray) -> HostArray:
+    """The array, with what is subnormal or a zero of either sign as 0 where the backend may flush it."""
+    if array.dtype.kind != "f" or not subject.capabilities.flushes_subnormals:
+        return array
+    return np.where(abs(array) < np.finfo(array.dtype).smallest_normal, array.dtype.type(0), array)
+
+
 def equal_but_for_flushed(subject: Subject, x: HostArray, y: HostArray) -> bool:
     """Whether two arrays have the same bits, subnormals and zeros apart where the backend flushes."""
-    if x.dtype.kind == "f" and subject.capabilities.flushes_subnormals:
-        x, y = (np.where(abs(a) < np.finfo(a.dtype).smallest_normal, a.dtype.type(0), a) for a in (x, y))
-    return x.tobytes() == y.tobytes()
-
-
-def variables_of(function: Function) -> Mapping[str, Tensor]:
-    """Inputs and state by name."""
-    return {**function.inputs, **function.state}
+    return without_subnormals(subject, x).tobytes() == without_subnormals(subject, y).tobytes()

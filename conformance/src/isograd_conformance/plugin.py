@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 SUITE = "isograd_conformance.suite"
 HELP = "NAME[:DEVICE] of a backend for the conformance suite; may be repeated; 'all' is every usable one"
-LONG = pytest.mark.long
+MARKERS = (
+    "long: takes minutes; run by --conformance-long or the thorough profile",
+    "same_bits: holds where the backend declares deterministic",
+    "unordered: a pair of backends is tested once, not in both orders",
+)
 
 pytest.register_assert_rewrite(
     "isograd_conformance.checks",
@@ -63,7 +67,8 @@ def pytest_load_initial_conftests(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "long: takes minutes; run by --conformance-long or the thorough profile")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     profile = config.getoption("conformance_profile")
     given = config.getoption("conformance_backends", None) or []
     options.enter(

@@ -48,8 +48,12 @@ tally = Tally()
 
 
 def agree(
-    found: Arrays, tensors: Mapping[str, Tensor], values: Arrays, arithmetic: Arithmetic = IEEE
-) -> None:
+    found: Arrays,
+    tensors: Mapping[str, Tensor],
+    values: Arrays,
+    arithmetic: Arithmetic = IEEE,
+    errors: Arrays | None = None,
+) -> dict[str, Tracked]:
     """Fail unless each array is what its tensor is defined to be, within twice the rounding bound.
 
     Parameters
@@ -58,6 +62,13 @@ def agree(
     tensors : mapping of the same names to Tensor
     values : mapping of variable name to ndarray
     arithmetic : Arithmetic, optional
+    errors : mapping of variable name to ndarray, optional
+        As for `track`.
+
+    Returns
+    -------
+    dict of name to Tracked
+        What each array was held to.
 
     Raises
     ------
@@ -66,14 +77,14 @@ def agree(
         shows the first such elements.
     """
     assert found.keys() == tensors.keys(), f"there are {sorted(found)}; expected {sorted(tensors)}"
-    for (name, tensor), tracked in zip(
-        tensors.items(), track(list(tensors.values()), values, arithmetic), strict=True
-    ):
+    held = dict(zip(tensors, track(list(tensors.values()), values, arithmetic, errors), strict=True))
+    for name, tensor in tensors.items():
         array = found[name]
         kind = array.shape, array.dtype.name
         assert kind == (tensor.shape, tensor.dtype), f"{name} is {kind}; expected {tensor!r}"
-        problem = disagreement(array, tracked)
+        problem = disagreement(array, held[name])
         assert problem is None, f"{name}, {tensor!r}: {problem}"
+    return held
 
 
 def disagreement(found: Array, tracked: Tracked) -> str | None:

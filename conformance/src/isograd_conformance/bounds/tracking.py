@@ -147,7 +147,12 @@ def gamma(k: float, u: float) -> float:
     return k * u / (1 - k * u) if k * u < 1 else np.inf
 
 
-def track(tensors: Sequence[Tensor], values: Arrays, arithmetic: Arithmetic = IEEE) -> list[Tracked]:
+def track(
+    tensors: Sequence[Tensor],
+    values: Arrays,
+    arithmetic: Arithmetic = IEEE,
+    errors: Arrays | None = None,
+) -> list[Tracked]:
     """The value of each tensor in float64, and the bound that the working dtypes of its graph imply.
 
     Parameters
@@ -157,6 +162,8 @@ def track(tensors: Sequence[Tensor], values: Arrays, arithmetic: Arithmetic = IE
         Of the variable's shape and dtype.
     arithmetic : Arithmetic, optional
         Of the backend to be judged; by default IEEE 754's.
+    errors : mapping of variable name to ndarray, optional
+        What the value of a variable may differ by; none by default.
 
     Returns
     -------
@@ -175,7 +182,7 @@ def track(tensors: Sequence[Tensor], values: Arrays, arithmetic: Arithmetic = IE
                 application = Application(node, operands, value, UNIT[node.dtype], arithmetic)
                 error = np.broadcast_to(RULES[node.primitive](application), value.shape)
             else:
-                error = _read(node, value, arithmetic)
+                error = _read(node, value, arithmetic) + (errors or {}).get(node.name, 0)
             exact = not any(x.error.any() for x in operands)
             known[id(node)] = Tracked(value, _settled(value, error, node.dtype, exact))
     return [known[id(t)] for t in tensors]

@@ -15,6 +15,7 @@ import numpy as np
 from isograd import Dataset, Network
 from isograd import graph as G
 from isograd.training.draws import Chunk, draw, epoch_order
+from isograd.training.state import TrainingState
 from isograd.training.step import MASK, VELOCITY, StepGraph, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import agree
 from isograd_conformance.checks import hold, same
@@ -52,12 +53,61 @@ def first_step(
     options = StepOptions(rows, lmbda / -(-len(data) // rows), momentum, nesterov and momentum > 0)
     graph = step_graph(net.architecture, data, rows, options)
     function = instrumented(graph)
-    order = epoch_order(net.seed, 0, len(data), True)
-    drawn = draw(net.architecture, net.seed, Chunk(0, 0, 1, rows), order, rows, 0.125)
-    inputs = {"inputs": data.inputs, "labels": data.labels, **{name: a[0] for name, a in drawn.items()}}
     velocities = {name: v for name, v in function.state.items() if name.startswith(VELOCITY)}
     state = {**net.parameters, **net.state, **normal(net.seed % 2**32, velocities)}
+    inputs = step_inputs(net, data, Chunk(0, 0, 1, rows), rows, 0.125)
     return StepCase(graph, data, function, inputs, {name: state[name] for name in function.state})
+
+
+def step_inputs(
+    net: Network, data: Dataset, chunk: Chunk, mini_batch_size: int, eta: float
+) -> dict[str, HostArray]:  # fmt: skip
+    """All inputs of the one step of a chunk: the data set, and what core draws for it."""
+    order = epoch_order(net.seed, chunk.epoch, len(data), True)
+    drawn = draw(net.architecture, net.seed, chunk, order, mini_batch_size, eta)
+    return {"inputs": data.inputs, "labels": data.labels, **{name: a[0] for name, a in drawn.items()}}
+
+
+def hold_step(
+    subject: Subject, net: Network, data: Dataset, plan: StepPlan, before: TrainingState, after: HostArrays
+) -> None:
+    """Fail unless `after` is what one step of a run makes of its state `before`, within the bound.
+
+    Parameters
+    ----------
+    subject : Subject
+        Of whose arithmetic the bound is.
+    net : Network
+    data : Dataset
+    plan : StepPlan
+    before : TrainingState
+        Not at the end of an epoch.
+    after : mapping of name to ndarray
+        Parameters, velocities and layer state, by the names of the state.
+    """
+    first = before.step * plan.mini_batch_size
+    rows = min(plan.mini_batch_size, len(data) - first)
+    chunk = Chunk(before.epoch, before.step, 1, rows)
+    function = step_function(step_graph(net.architecture, data, rows, plan.options(len(data))))
+    inputs = step_inputs(net, data, chunk, plan.mini_batch_size, plan.eta)
+    wanted = {**function.state, **function.updates}
+    agree(after, wanted, {**inputs, **before.arrays}, subject.arithmetic)
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The arguments of `Network.SGD` that a single step depends on."""
+
+    mini_batch_size: int
+    eta: float
+    lmbda: float = 0.0
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def options(self, examples: int) -> StepOptions:
+        """The constants of a step on a data set of so many examples."""
+        steps = -(-examples // self.mini_batch_size)
+        return StepOptions(self.mini_batch_size, self.lmbda / steps, self.momentum, self.nesterov)
 
 
 def instrumented(graph: StepGraph) -> G.Function:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,9 @@ import pytest
 
 from isograd import graph as G
 from isograd.backend import Executable
+from isograd.plugins import backend_descriptors
 from isograd_conformance.checks import assert_same_bits, bytes_of, require, same
+from isograd_conformance.fresh import fingerprint
 from isograd_conformance.steps import check_steps, hold_each, run_cut, watched
 from isograd_conformance.strategies.networks import small_data, small_rows, small_step, small_weights
 from isograd_conformance.subject import HostArrays, Results, Subject
@@ -143,3 +147,15 @@ def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: 
             assert_same_bits(again, expected)
         else:
             hold_each(subject, executable.function, rows, start, data, again)
+
+
+@pytest.mark.same_bits
+def test_another_process_gets_the_same_bits(subject: Subject) -> None:
+    require(subject, "int32", "uint8", "bool")
+    if not subject.capabilities.deterministic:
+        pytest.skip(f"{subject.specification} does not declare deterministic")
+    if backend_descriptors()[subject.backend.name].distribution is None:
+        pytest.skip(f"{subject.specification} is registered in this process only")
+    command = [sys.executable, "-m", "isograd_conformance.fresh", subject.specification]
+    there = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    assert there == fingerprint(subject)

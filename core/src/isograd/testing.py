@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isograd.backend import Backend, Capabilities
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function, check_array
@@ -33,8 +34,12 @@ class ReferenceExecutable:
         self, inputs: Mapping[str, Array], state: Mapping[str, Array]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         self.function.check_inputs(inputs)
+        if state.keys() != self.function.state.keys():
+            raise ArgumentError(
+                f"state has {sorted(state)}; the function needs {sorted(self.function.state)}"
+            )
         for name, variable in self.function.state.items():
-            check_array(name, state.get(name), variable.shape, variable.dtype)
+            check_array(name, state[name], variable.shape, variable.dtype)
         return reference.call(self.function, inputs, state)
 
 
@@ -49,10 +54,31 @@ class ReferenceBackend(Backend):
         return ["cpu"]
 
     def to_device(self, array: npt.NDArray[Any], device: str) -> Array:
-        return np.asarray(array)
+        self.resolve_device(device)
+        value = np.asarray(array)
+        if value.dtype.name not in self.capabilities.dtypes:
+            raise UnsupportedError(f"array is {value.dtype.name}; this backend has {', '.join(DTYPES)}")
+        return value.astype(value.dtype.newbyteorder("="), copy=False)
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         return array
 
     def compile(self, function: Function, device: str) -> ReferenceExecutable:
-        return ReferenceExecutable(function, device)
+        for node in function.nodes:
+            if node.inputs and node.primitive not in reference.REFERENCE:
+                raise UnsupportedError(f"primitive {node.primitive!r} is not implemented")
+        return ReferenceExecutable(function, self.resolve_device(device))
+
+    def run_steps(
+        self,
+        executable: Executable,
+        state: Mapping[str, Array],
+        resident: Mapping[str, Array],
+        per_step: Mapping[str, Array],
+        steps: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        if not isinstance(executable, ReferenceExecutable):
+            raise ArgumentTypeError(
+                f"executable is a {type(executable).__name__}; expected one compiled here"
+            )
+        return super().run_steps(executable, state, resident, per_step, steps)

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isograd.backend import Backend, Capabilities
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.errors import ArgumentTypeError, UnsupportedError
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function
@@ -47,10 +48,31 @@ class ReferenceBackend(Backend):
         return ["cpu"]
 
     def to_device(self, array: npt.NDArray[Any], device: str) -> Array:
-        return np.asarray(array)
+        self.resolve_device(device)
+        value = np.asarray(array)
+        if value.dtype.name not in self.capabilities.dtypes:
+            raise UnsupportedError(f"array is {value.dtype.name}; this backend has {', '.join(DTYPES)}")
+        return value.astype(value.dtype.newbyteorder("="), copy=False)
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         return array
 
     def compile(self, function: Function, device: str) -> ReferenceExecutable:
-        return ReferenceExecutable(function, device)
+        for node in function.nodes:
+            if node.inputs and node.primitive not in reference.REFERENCE:
+                raise UnsupportedError(f"primitive {node.primitive!r} is not implemented")
+        return ReferenceExecutable(function, self.resolve_device(device))
+
+    def run_steps(
+        self,
+        executable: Executable,
+        state: Mapping[str, Array],
+        resident: Mapping[str, Array],
+        per_step: Mapping[str, Array],
+        steps: int,
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        if not isinstance(executable, ReferenceExecutable):
+            raise ArgumentTypeError(
+                f"executable is a {type(executable).__name__}; expected one compiled here"
+            )
+        return super().run_steps(executable, state, resident, per_step, steps)

@@ -105,15 +105,18 @@ class _MaxPool(torch.autograd.Function):
         return made, None, None
 
 
+_extremum: Callable[..., Any] = _Extremum.apply
+
+
 def maximum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The larger, with isograd's gradient."""
-    made: torch.Tensor = _Extremum.apply(a, b, 1)
+    made: torch.Tensor = _extremum(a, b, 1)
     return made
 
 
 def minimum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The smaller, with isograd's gradient."""
-    made: torch.Tensor = _Extremum.apply(a, b, -1)
+    made: torch.Tensor = _extremum(a, b, -1)
     return made
 
 

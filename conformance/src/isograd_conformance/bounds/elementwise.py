@@ -1,0 +1,100 @@
+"""Bounds of arithmetic and of functions, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from isograd.graph.reference import REFERENCE
+from isograd_conformance.bounds.tracking import SQRT_ULPS, ULPS, Application, Array, rule
+
+
+def _roundings(a: Application) -> float:
+    """The relative error of correct rounding, u, or of what the backend declares."""
+    return max(1.0, 2 * a.ulps(0.5)) * a.unit
+
+
+@rule("add", "sub")
+def _sum_of_two(a: Application) -> Array:
+    """u of the result; exact beside an exact 0, and in underflow (Higham, section 2.1) unless flushed."""
+    (x, ex), (y, ey) = a.operands
+    inherited = ex + ey
+    exact = ((x == 0) & (ex == 0)) | ((y == 0) & (ey == 0))
+    whole = abs(a.value) + inherited
+    if a.arithmetic.flushes_subnormals:
+        # Beside an exact 0 too, a subnormal sum may become 0.
+        lost = a.rounded(whole, 0.0)
+        return inherited + np.where(exact, 0, _roundings(a) * whole) + np.where(whole <= 2 * lost, lost, 0)
+    return inherited + np.where(exact, 0, _roundings(a) * whole)
+
+
+@rule("mul")
+def _product(a: Application) -> Array:
+    (x, ex), (y, ey) = a.operands
+    inherited = abs(x) * ey + abs(y) * ex + ex * ey
+    # An error of 0 stays 0 beside an infinite factor.
+    inherited = np.where((ex == 0) & (ey == 0), 0, inherited)
+    return inherited + a.rounded(abs(a.value) + inherited, _roundings(a))
+
+
+@rule("div")
+def _quotient(a: Application) -> Array:
+    (_, ex), (y, ey) = a.operands
+    inherited = (ex + abs(a.value) * ey) / np.maximum(abs(y) - ey, 0)
+    inherited = np.where((ex == 0) & (ey == 0), 0, inherited)
+    return inherited + a.rounded(abs(a.value) + inherited, _roundings(a))
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.asarray(REFERENCE["sigmoid"](x))
+
+
+def _nearest_to_zero(low: Array, high: Array) -> Array:
+    return np.where((low <= 0) & (high >= 0), 0, np.minimum(abs(low), abs(high)))
+
+
+def _tanh_slope(low: Array, high: Array) -> Array:
+    return 1 / np.cosh(_nearest_to_zero(low, high)) ** 2
+
+
+def _sigmoid_slope(low: Array, high: Array) -> Array:
+    nearest = _nearest_to_zero(low, high)
+    return _sigmoid(nearest) * _sigmoid(-nearest)
+
+
+# The largest |f'| between two points.
+SLOPES: dict[str, Callable[[Array, Array], Array]] = {
+    "exp": lambda low, high: np.exp(high),
+    "log": lambda low, high: 1 / np.maximum(low, 0),
+    "sqrt": lambda low, high: 0.5 / np.sqrt(np.maximum(low, 0)),
+    "tanh": _tanh_slope,
+    "sigmoid": _sigmoid_slope,
+    "softplus": lambda low, high: _sigmoid(high),
+}
+
+
+@rule(*SLOPES, "pow")
+def _function(a: Application) -> Array:
+    """sup|f'| over what the operand may be, times its error, then the ulps of the function itself.
+
+    Twice u an ulp. In underflow so many ulps are as many subnormal numbers.
+    """
+    ((x, error),) = a.operands
+    inherited = np.zeros(a.value.shape)
+    if error.any():
+        low, high = x - error, x + error
+        slope = _pow_slope(a, low, high) if a.node.primitive == "pow" else SLOPES[a.node.primitive](low, high)
+        inherited = np.where(error > 0, slope * error, 0)
+    ulps = a.ulps(SQRT_ULPS if a.node.primitive == "sqrt" else ULPS)
+    return inherited + a.rounded(abs(a.value) + inherited, 2 * ulps * a.unit, 2 * ulps)
+
+
+def _pow_slope(a: Application, low: Array, high: Array) -> Array:
+    """|p| |x|^(p - 1) is monotonic on either side of 0; where 0 lies between, it is largest there or inside."""
+    p = a.node.attributes["exponent"]
+    if p == 0:
+        return np.zeros(low.shape)
+    points = [abs(low), abs(high), _nearest_to_zero(low, high)]
+    slope: Array = np.max([abs(p) * point ** (p - 1) for point in points], axis=0)
+    return slope

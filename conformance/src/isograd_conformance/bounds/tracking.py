@@ -1,0 +1,208 @@
+"""The walk over a graph that carries a value and an error bound for each tensor; the rules enter here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from isograd.backend import Backend
+from isograd.graph import FLOATING
+from isograd.graph.reference import REFERENCE, evaluate
+from isograd.graph.tensor import Tensor, topological
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+# The unit roundoff u of each precision, half the distance from 1 to the next number; integers are exact.
+UNIT = {
+    "float64": 2.0**-53,
+    "float32": 2.0**-24,
+    "tf32": 2.0**-11,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+    "int32": 0.0,
+    "uint8": 0.0,
+    "bool": 0.0,
+}
+
+# The largest error of a function in units in the last place (1 ulp = 2 u), where a backend declares no other.
+# 4 is what the libraries in use stay under (Gladman, Innocente, Mather and Zimmermann, "Accuracy of
+# mathematical functions in single, double, double extended, and quadruple precision", 2024).
+ULPS = 4.0
+# IEEE 754 rounds the square root correctly, as a division; 1 leaves room for x * (1 / sqrt(x)).
+SQRT_ULPS = 1.0
+
+
+class Tracked(NamedTuple):
+    """A tensor's value in float64 and, for each element, what a correct evaluation may differ by.
+
+    Where a branch is decided by less than its bound either branch is right: the error of a truth value is then
+    1, of an index the distance of the candidates, or infinite where nothing is known.
+    """
+
+    value: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """What the bounds take of a backend: all of it is declared, none measured.
+
+    Attributes
+    ----------
+    ulps : mapping of str to float
+        By primitive, the largest error of a function in units in the last place.
+    flushes_subnormals : bool
+        Whether subnormal operands and results may become zero.
+    normwise_convolution : bool
+        Whether convolutions are held to a normwise bound.
+    products : mapping of dtype to precision
+        In which precision the operands of sums of products are read, where that is less than their dtype.
+    """
+
+    ulps: Mapping[str, float] = field(default_factory=dict)
+    flushes_subnormals: bool = False
+    normwise_convolution: bool = False
+    products: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, backend: Backend, device: str) -> Arithmetic:
+        """What a backend declares for one of its devices, at this moment."""
+        capabilities = backend.capabilities
+        return cls(
+            capabilities.ulps,
+            capabilities.flushes_subnormals,
+            capabilities.normwise_convolution,
+            {dtype: backend.precision(dtype, device) for dtype in FLOATING & capabilities.dtypes},
+        )
+
+
+IEEE = Arithmetic()
+
+
+@dataclass(frozen=True)
+class Application:
+    """One primitive applied to tracked operands; what a rule is asked about.
+
+    Attributes
+    ----------
+    node : Tensor
+    operands : list of Tracked
+    value : ndarray
+        The result v in float64.
+    unit : float
+        The unit roundoff u of the node's dtype.
+    arithmetic : Arithmetic
+    """
+
+    node: Tensor
+    operands: list[Tracked]
+    value: Array
+    unit: float
+    arithmetic: Arithmetic
+
+    def applied(self, *operands: Array) -> Array:
+        """The primitive, applied to errors or magnitudes in place of values."""
+        return np.asarray(REFERENCE[self.node.primitive](*operands, **self.node.attributes))
+
+    def ulps(self, default: float, primitive: str | None = None) -> float:
+        """The largest error in units in the last place, declared or assumed."""
+        return self.arithmetic.ulps.get(primitive or self.node.primitive, default)
+
+    def rounded(self, size: Array, factor: float, terms: float = 1) -> Array:
+        """`factor` times the size of the result, and what each of the terms may lose by underflow.
+
+        With gradual underflow a term loses at most one subnormal number (Higham, "Accuracy and Stability of
+        Numerical Algorithms", equation 2.8); flushed to zero, all below the smallest normal one. What is 0
+        exactly loses nothing.
+        """
+        if self.node.dtype not in FLOATING:
+            return np.zeros(size.shape)
+        limits = np.finfo(self.node.dtype)
+        flushes = self.arithmetic.flushes_subnormals
+        tiny = float(limits.smallest_normal if flushes else limits.smallest_subnormal)
+        return np.where(size > 0, factor * size + terms * tiny, 0.0)
+
+
+Rule = Callable[[Application], Any]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Enter a rule for the primitives named: from an `Application` to the error bound of its result."""
+
+    def enter(bound: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, bound))
+        return bound
+
+    return enter
+
+
+def gamma(k: float, u: float) -> float:
+    """k roundings in any order: k u / (1 - k u) (Higham, lemma 3.1); infinite where k u reaches 1."""
+    return k * u / (1 - k * u) if k * u < 1 else np.inf
+
+
+def track(
+    tensors: Sequence[Tensor],
+    values: Arrays,
+    arithmetic: Arithmetic = IEEE,
+    errors: Arrays | None = None,
+) -> list[Tracked]:
+    """The value of each tensor in float64, and the bound that the working dtypes of its graph imply.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+    values : mapping of variable name to ndarray
+        Of the variable's shape and dtype.
+    arithmetic : Arithmetic, optional
+        Of the backend to be judged; by default IEEE 754's.
+    errors : mapping of variable name to ndarray, optional
+        What the value of a variable may differ by; none by default.
+
+    Returns
+    -------
+    list of Tracked
+        Value and error float64 or the tensor's integer dtype, of the tensor's shape. The error is infinite
+        where nothing can be said, as beyond the range of the dtype; an infinity or NaN is so exactly.
+    """
+    nodes = topological(tensors)
+    computed = dict(zip(map(id, nodes), evaluate(nodes, values, precision="float64"), strict=True))
+    known: dict[int, Tracked] = {}
+    with np.errstate(all="ignore"):
+        for node in nodes:
+            value = computed[id(node)]
+            operands = [known[id(x)] for x in node.inputs]
+            if operands:
+                application = Application(node, operands, value, UNIT[node.dtype], arithmetic)
+                error = np.broadcast_to(RULES[node.primitive](application), value.shape)
+            else:
+                error = _read(node, value, arithmetic) + (errors or {}).get(node.name, 0)
+            exact = not any(x.error.any() for x in operands)
+            known[id(node)] = Tracked(value, _settled(value, error, node.dtype, exact))
+    return [known[id(t)] for t in tensors]
+
+
+def _read(node: Tensor, value: Array, arithmetic: Arithmetic) -> Array:
+    """Of what is given: exact, but for subnormals where they may count as 0."""
+    error = np.zeros(value.shape)
+    if node.dtype in FLOATING and arithmetic.flushes_subnormals:
+        small = abs(value) < float(np.finfo(node.dtype).smallest_normal)
+        error = np.where(small, abs(value), error)
+    return error
+
+
+def _settled(value: Array, error: Array, dtype: str, exact: bool) -> Array:
+    """What may overflow in the dtype is not bounded; an infinity or NaN of exact operands is exact."""
+    error = np.where(np.isnan(error), np.inf, error)
+    if dtype not in FLOATING:
+        return error
+    finite = np.isfinite(value)
+    overflows = finite & (abs(value) + error > float(np.finfo(dtype).max))
+    error = np.where(overflows, np.inf, error)
+    return np.where(finite | (np.isinf(error) & (not exact)), error, 0.0)

@@ -1,0 +1,148 @@
+"""The pytest plugin: which backends the suite runs on, and how thoroughly.
+
+It acts on the suite's own tests alone. It is loaded in every run of pytest where the suite is installed, so
+it imports nothing heavy until they are collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from typing import TYPE_CHECKING
+
+import pytest
+
+from isograd_conformance import options
+
+if TYPE_CHECKING:
+    from isograd_conformance.subject import Subject
+
+SUITE = "isograd_conformance.suite"
+HELP = "NAME[:DEVICE] of a backend for the conformance suite; may be repeated; 'all' is every usable one"
+MARKERS = (
+    "long: takes minutes; run by --conformance-long or the thorough profile",
+    "same_bits: holds where the backend declares deterministic",
+    "unordered: a pair of backends is tested once, not in both orders",
+)
+
+pytest.register_assert_rewrite(
+    "isograd_conformance.checks",
+    "isograd_conformance.bounds.agreement",
+    "isograd_conformance.networks",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("isograd-conformance", "the conformance suite of isograd backends")
+    group.addoption(
+        "--conformance-profile",
+        choices=("quick", "thorough"),
+        default="quick",
+        help="quick draws the same few examples each time; thorough many, others each time, and runs long tests",
+    )
+    group.addoption(
+        "--conformance-scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="multiply the number of examples that each test draws",
+    )
+    group.addoption(
+        "--conformance-long", action="store_true", help="run also the tests that take minutes"
+    )  # fmt: skip
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Iterator[None]:
+    """Add --backend after all others had their say: the name is common, and another's meaning goes first."""
+    yield
+    _, unknown = parser.parse_known_and_unknown_args(args, copy(early_config.option))
+    if any(argument.partition("=")[0] == "--backend" for argument in unknown):
+        group = parser.getgroup("isograd-conformance")
+        group.addoption(
+            "--backend", action="append", dest="conformance_backends", metavar="NAME[:DEVICE]", help=HELP
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    profile = config.getoption("conformance_profile")
+    given = config.getoption("conformance_backends", None) or []
+    options.enter(
+        options.Options(
+            _resolved(given),
+            profile,
+            config.getoption("conformance_scale"),
+            config.getoption("conformance_long") or profile == "thorough",
+        )
+    )
+
+
+def pytest_unconfigure() -> None:
+    options.leave()
+
+
+def _resolved(given: list[str]) -> tuple[str, ...]:
+    if "all" not in given:
+        return options.split(given, [])
+    from isograd import plugins
+
+    usable = [name for name, d in plugins.backend_descriptors().items() if not d.missing()]
+    if not usable:
+        raise pytest.UsageError("--backend all: no backend is installed that can be used here")
+    return options.split(given, sorted(usable))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test of the suite that takes a `subject` once a backend, one that takes a `pair` once a pair."""
+    if not _in_suite(metafunc.module.__name__):
+        return
+    backends = options.active().backends
+    if not backends:
+        raise pytest.UsageError("the conformance suite needs --backend NAME[:DEVICE], or --backend all")
+    if "subject" in metafunc.fixturenames:
+        metafunc.parametrize("subject", backends, indirect=True, scope="session")
+    if "pair" in metafunc.fixturenames:
+        pairs = [(a, b) for a in backends for b in backends if a != b]
+        if {"unordered"} & {mark.name for mark in metafunc.definition.iter_markers()}:
+            pairs = [(a, b) for a, b in pairs if backends.index(a) < backends.index(b)]
+        few = pytest.mark.skip(reason="needs two or more backends: give --backend repeatedly, or --backend all")
+        params = [pytest.param(pair, id="-".join(pair)) for pair in pairs] or [
+            pytest.param(None, marks=few, id="one backend")
+        ]
+        metafunc.parametrize("pair", params, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if options.active().long:
+        return
+    skip = pytest.mark.skip(reason="takes minutes: give --conformance-long, or --conformance-profile thorough")
+    for item in items:
+        if item.get_closest_marker("long") and _in_suite(getattr(item, "module", item).__name__):
+            item.add_marker(skip)
+
+
+def _in_suite(module: str) -> bool:
+    return module.startswith(SUITE)
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """The backend under test, with one of its devices."""
+    return _subject(request.param)
+
+
+@pytest.fixture(scope="session")
+def pair(request: pytest.FixtureRequest) -> tuple[Subject, Subject]:
+    """Two different backends of those given."""
+    first, second = request.param
+    return _subject(first), _subject(second)
+
+
+def _subject(specification: str) -> Subject:
+    from isograd_conformance.subject import Subject
+
+    return Subject.choose(specification)

@@ -1,0 +1,27 @@
+"""How many examples the tests draw, and which: the profiles quick and thorough."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+from isograd_conformance.options import active
+
+# How many times as many examples as in the quick profile.
+FACTORS = {"quick": 1, "thorough": 25}
+
+
+def examples(number: int) -> settings:
+    """The settings of a test that draws `number` examples in the quick profile; used as a decorator.
+
+    Quick is derandomised: a failure is one every time. There is no deadline, which would measure the machine.
+    No profile of Hypothesis is loaded or changed, so that other tests of the same run keep theirs.
+    """
+    options = active()
+    quick = options.profile == "quick"
+    return settings(
+        max_examples=max(1, round(number * FACTORS[options.profile] * options.scale)),
+        derandomize=quick,
+        deadline=None,
+        print_blob=not quick,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )

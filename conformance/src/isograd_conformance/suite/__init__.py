@@ -1,0 +1,1 @@
+"""The tests: `pytest --pyargs isograd_conformance --backend NAME`."""

@@ -1,0 +1,109 @@
+"""Convolutions in every role: with their gradients, as updates of their filters, of nothing, beside a NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isograd import graph as G
+from isograd_conformance.checks import check
+from isograd_conformance.profiles import examples
+from isograd_conformance.strategies.arrays import SEEDS, normal
+from isograd_conformance.subject import Subject
+
+Drawn = tuple[G.Tensor, G.Tensor, dict[str, Any]]
+
+
+@st.composite
+def convolutions(draw: st.DrawFn, dtypes: tuple[str, ...]) -> Drawn:
+    """An image, filters that fit, and the settings: borders that no window reaches, groups, one pixel."""
+    dtype, groups = draw(st.sampled_from(dtypes)), draw(st.sampled_from([1, 1, 2, 3]))
+    few, kernels, steps = st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 1, 1, 2, 3])
+    kernel, extra = (draw(st.tuples(kernels, kernels)) for _ in range(2))
+    stride, dilation = (draw(st.tuples(steps, steps)) for _ in range(2))
+    size = [d * (k - 1) + e for k, e, d in zip(kernel, extra, dilation, strict=True)]
+    ins = draw(few)
+    x = G.variable("x", (draw(few), ins * groups, *size), dtype)
+    w = G.variable("w", (draw(few) * groups, ins, *kernel), dtype)
+    return x, w, {"stride": stride, "dilation": dilation, "groups": groups}
+
+
+@given(data=st.data(), seed=SEEDS)
+@examples(12)
+def test_a_convolution_and_its_gradients(subject: Subject, data: st.DataObject, seed: int) -> None:
+    x, w, attributes = data.draw(convolutions(subject.floating))
+    y = G.conv2d(x, w, **attributes)
+    g = G.variable("g", y.shape, y.dtype)
+    outputs = {
+        "y": y,
+        "dx": G.conv2d_dx(g, w, input_size=x.shape[2:], **attributes),
+        "dw": G.conv2d_dw(x, g, filter_size=w.shape[2:], **attributes),
+    }
+    inputs = {"x": x, "w": w, "g": g}
+    check(subject, G.Function(inputs, outputs), normal(seed, inputs))
+
+
+@pytest.mark.parametrize("momentum", [False, True], ids=["plain", "momentum"])
+@given(data=st.data(), seed=SEEDS)
+@examples(4)
+def test_filters_that_are_state_learn(
+    momentum: bool, subject: Subject, data: st.DataObject, seed: int
+) -> None:  # fmt: skip
+    x, w, attributes = data.draw(convolutions(subject.floating))
+    v, eta = G.variable("v", w.shape, w.dtype), G.variable("eta", (), w.dtype)
+    y = G.conv2d(x, w, **attributes)
+    cost = (y * y).sum()
+    gradient = G.grad(cost, w) + w * 0.125
+    step = v * 0.75 - gradient * eta if momentum else -(gradient * eta)
+    updates = {"v": step, "w": w + step} if momentum else {"w": w + step}
+    function = G.Function({"x": x, "eta": eta}, {"cost": cost}, {"w": w, "v": v}, updates)
+    values = normal(seed, {"x": x, "w": w, "v": v, "eta": eta})
+    check(subject, function, {n: values[n] for n in ("x", "eta")}, {n: values[n] for n in ("w", "v")})
+
+
+@given(data=st.data(), seed=SEEDS)
+@examples(4)
+def test_filters_shared_by_convolutions_of_different_geometry(
+    subject: Subject, data: st.DataObject, seed: int
+) -> None:  # fmt: skip
+    x, w, attributes = data.draw(convolutions(subject.floating))
+    one = G.conv2d(x, w, **attributes)
+    other = G.conv2d(x, w, stride=(2, 1), groups=attributes["groups"])
+    cost = one.sum() + (other * other).sum()
+    function = G.Function({"x": x}, {"cost": cost}, {"w": w}, {"w": w - G.grad(cost, w) * 0.5})
+    values = normal(seed, {"x": x, "w": w})
+    check(subject, function, {"x": values["x"]}, {"w": values["w"]})
+
+
+@pytest.mark.parametrize(
+    ("image", "maps", "channels"), [((0, 2, 3, 3), 2, 2), ((2, 0, 3, 3), 2, 0), ((2, 2, 3, 3), 0, 2)]
+)
+def test_no_images_no_channels_or_no_maps(
+    image: tuple[int, ...], maps: int, channels: int, subject: Subject
+) -> None:  # fmt: skip
+    dtype = subject.floating[0]
+    x, w = G.variable("x", image, dtype), G.variable("w", (maps, channels, 2, 2), dtype)
+    cost = (G.conv2d(x, w) * 2.0).sum()
+    dx, dw = G.grad(cost, [x, w])
+    values = normal(0, {"x": x, "w": w})
+    function = G.Function({"x": x}, {"cost": cost, "dx": dx, "dw": dw}, {"w": w}, {"w": w * 0.5 - dw})
+    found = check(subject, function, {"x": values["x"]}, {"w": values["w"]})
+    assert not found.outputs["dw"].any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_one_bad_pixel_reaches_exactly_the_outputs_whose_windows_see_it(
+    bad: float, subject: Subject
+) -> None:  # fmt: skip
+    if subject.capabilities.normwise_convolution:
+        pytest.skip(f"{subject.specification} declares normwise_convolution: transforms spread a NaN")
+    dtype = subject.floating[0]
+    x, w = G.variable("x", (2, 2, 5, 4), dtype), G.variable("w", (3, 2, 2, 3), dtype)
+    rng = np.random.default_rng(0)
+    pixels, filters = rng.normal(size=x.shape).astype(dtype), rng.normal(size=w.shape).astype(dtype)
+    pixels[1, 0, 2, 1] = bad
+    check(subject, G.Function({"x": x, "w": w}, {"y": G.conv2d(x, w)}), {"x": pixels, "w": filters})

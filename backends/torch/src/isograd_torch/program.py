@@ -111,7 +111,7 @@ def _absorb(plan: Plan) -> None:
     """Note the nodes that need no value of their own, because who reads them does their work."""
     for node in plan.function.nodes:
         softmax = match_softmax(plan, node)
-        if softmax is not None:
+        if softmax is not None and softmax.logsumexp.attributes["axes"]:
             plan.softmaxes[id(node)] = softmax
             plan.absorbed.update(id(inner) for inner in softmax.inner)
         if is_sum_of_squares(plan, node) or is_biased_product(plan, node):

@@ -27,7 +27,6 @@ _UNARY: dict[str, Callable[..., Any]] = {
     "sigmoid": torch.sigmoid,
     "relu": torch.relu,
     "abs": torch.abs,
-    "sign": torch.sign,
 }
 _COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     # The comparison, and the one with exchanged operands.
@@ -41,6 +40,17 @@ _COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 def _unary(plan: Plan, node: Tensor) -> Name:
     function = NATIVE.get(node.primitive) if plan.native else None
     return plan.emit(function or _UNARY[node.primitive], plan.value(node.inputs[0]))
+
+
+@lowers("sign")
+def _sign(plan: Plan, node: Tensor) -> Name:
+    x = plan.value(node.inputs[0])
+    return plan.emit(_sign_or_nan if node.dtype in FLOATING else torch.sign, x)
+
+
+def _sign_or_nan(x: torch.Tensor) -> torch.Tensor:
+    # PyTorch has 0 for the sign of NaN. Without `detach` it would take the NaN's own derivative for 1.
+    return torch.where(torch.isnan(x), x.detach(), torch.sign(x))
 
 
 @lowers("softplus")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from isograd.errors import ArgumentError, ArgumentTypeError
-from isograd.graph import Function, grad
+from isograd.graph import Function, check_gradient
 from isograd_torch.program import Program
 
 Tensors = Mapping[str, torch.Tensor]
@@ -110,14 +110,7 @@ class NativeGradient(TorchExecutable):
     ) -> None:
         super().__init__(function, device, program)
         self._cost, self._wrt = cost, tuple(wrt)
-        variables = function.inputs | function.state
-        if cost not in function.outputs:
-            raise ArgumentError(f"cost is {cost!r}; expected one of the outputs {list(function.outputs)}")
-        unknown = [name for name in wrt if name not in variables]
-        if unknown:
-            raise ArgumentError(f"wrt names {', '.join(unknown)}; expected some of {list(variables)}")
-        # Only for its errors: what has no symbolic gradient has no native one.
-        grad(function.outputs[cost], [variables[name] for name in wrt])
+        check_gradient(function, cost, wrt)
 
     def __call__(
         self, inputs: Tensors, state: Tensors

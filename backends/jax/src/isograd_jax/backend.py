@@ -83,6 +83,10 @@ class JaxBackend(Backend):
         check_primitives(function)
         return NativeGradient(function, device, self._places()[device], cost, wrt)
 
+    def execution(self, executable: Executable) -> str:
+        """ "loop" or "step", by the rule of `isograd_jax.program`."""
+        return executable.steps_mode if isinstance(executable, JaxExecutable) else ""
+
     def run_steps(
         self,
         executable: Executable,

@@ -63,10 +63,10 @@ def _extremum_forward(a: jax.Array, b: jax.Array, larger: bool) -> tuple[jax.Arr
 
 
 def _extremum_backward(larger: bool, operands: Pair, g: jax.Array) -> Pair:
-    a, b = operands if larger else operands[::-1]
+    a, b = operands
     half = lax.select(a == b, g * jnp.asarray(0.5, g.dtype), _zero(g))
-    first, second = lax.select(a > b, g, half), lax.select(b > a, g, half)
-    return (first, second) if larger else (second, first)
+    of_a, of_b = (a > b, b > a) if larger else (b > a, a > b)
+    return lax.select(of_a, g, half), lax.select(of_b, g, half)
 
 
 _extremum.defvjp(_extremum_forward, _extremum_backward)

@@ -3,7 +3,7 @@
 A run of steps has two ways, which XLA rounds differently. Inside a compiled loop XLA on the CPU computes
 convolutions several times more slowly than outside; a loop saves the calls. So the rule, which depends on
 nothing but the function and the platform: a function with convolutions, on the CPU, is called once a step;
-every other one runs as a loop. `steps_mode` says which; the backend's version in a checkpoint names the rule.
+every other one runs as a loop. `steps_mode` says which, and a checkpoint records it.
 """
 
 from __future__ import annotations

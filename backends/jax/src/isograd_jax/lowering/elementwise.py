@@ -62,6 +62,8 @@ def apply(trace: Trace, node: Tensor, function: Callable[..., jax.Array]) -> jax
 @lowers("pow")
 def _pow(trace: Trace, node: Tensor) -> jax.Array | Image:
     exponent = node.attributes["exponent"]
+    if exponent == 0:  # the derivative by JAX's formula would be NaN at 0
+        return apply(trace, node, lambda x: lax.full_like(x, 1))
     return apply(trace, node, lambda x: lax.pow(x, lax.full_like(x, exponent)))
 
 

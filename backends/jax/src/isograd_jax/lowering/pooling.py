@@ -1,4 +1,4 @@
-"""Pooling. XLA's own gradient of max pooling (select and scatter) is slow on the CPU; none of this uses it."""
+"""Pooling, without XLA's own gradient of max pooling (select and scatter), which is slow on the CPU."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ from isograd_jax.native import NATIVE
 from isograd_jax.trace import Image, Trace
 
 
+def taps(x: jax.Array, window: Any, stride: Any) -> Iterator[tuple[int, int, jax.Array]]:
+    """For each pixel (u, v) of a window, what every window has there: (batch, rows, columns, channels)."""
+    rows, columns = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], window, stride, strict=True))
+    for u, v in product(*map(range, window)):
+        stop = x.shape[0], u + stride[0] * (rows - 1) + 1, v + stride[1] * (columns - 1) + 1, x.shape[3]
+        yield u, v, lax.slice(x, (0, u, v, 0), stop, (1, *stride, 1))
+
+
 def _sums(x: jax.Array, window: Any, stride: Any) -> jax.Array:
     """The sum of each window of channels-last images."""
-    return lax.reduce_window(x, jnp.zeros((), x.dtype), lax.add, (1, *window, 1), (1, *stride, 1), "VALID")
+    return functools.reduce(lax.add, (tap for *_, tap in taps(x, window, stride)))
 
 
 @lowers("sum_pool2d")
@@ -39,14 +47,6 @@ def _sum_pool2d_t(trace: Trace, node: Tensor) -> jax.Array | Image:
     sums = functools.partial(_sums, window=a["window"], stride=a["stride"])
     (x,) = jax.linear_transpose(sums, image)(g)
     return Image(x)
-
-
-def taps(x: jax.Array, window: Any, stride: Any) -> Iterator[tuple[int, int, jax.Array]]:
-    """For each pixel (u, v) of a window, what lies there in every window: (batch, rows, columns, channels)."""
-    rows, columns = ((n - k) // s + 1 for n, k, s in zip(x.shape[1:3], window, stride, strict=True))
-    for u, v in product(*map(range, window)):
-        stop = x.shape[0], u + stride[0] * (rows - 1) + 1, v + stride[1] * (columns - 1) + 1, x.shape[3]
-        yield u, v, lax.slice(x, (0, u, v, 0), stop, (1, *stride, 1))
 
 
 def maxima(x: jax.Array, window: Any, stride: Any) -> jax.Array:

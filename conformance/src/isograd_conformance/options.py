@@ -1,4 +1,4 @@
-"""What the command line says of a run of the suite. Light: pytest imports it in every run, through the plugin."""
+"""What the command line says of a run of the suite. Light: pytest imports it in every run, by the plugin."""
 
 from __future__ import annotations
 

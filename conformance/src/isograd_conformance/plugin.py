@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--conformance-profile",
         choices=("quick", "thorough"),
         default="quick",
-        help="quick draws the same few examples each time; thorough many, others each time, and runs long tests",
+        help="quick: the same few examples each time; thorough: many, others each time, and long tests",
     )
     group.addoption(
         "--conformance-scale",
@@ -47,9 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FACTOR",
         help="multiply the number of examples that each test draws",
     )
-    group.addoption(
-        "--conformance-long", action="store_true", help="run also the tests that take minutes"
-    )  # fmt: skip
+    group.addoption("--conformance-long", action="store_true", help="run also the tests that take minutes")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -98,7 +97,7 @@ def _resolved(given: list[str]) -> tuple[str, ...]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of the suite that takes a `subject` once a backend, one that takes a `pair` once a pair."""
-    if not _in_suite(metafunc.module.__name__):
+    if not _in_suite(metafunc.module):
         return
     backends = options.active().backends
     if not backends:
@@ -109,7 +108,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = [(a, b) for a in backends for b in backends if a != b]
         if {"unordered"} & {mark.name for mark in metafunc.definition.iter_markers()}:
             pairs = [(a, b) for a, b in pairs if backends.index(a) < backends.index(b)]
-        few = pytest.mark.skip(reason="needs two or more backends: give --backend repeatedly, or --backend all")
+        few = pytest.mark.skip(
+            reason="needs two or more backends: give --backend repeatedly, or --backend all"
+        )
         params = [pytest.param(pair, id="-".join(pair)) for pair in pairs] or [
             pytest.param(None, marks=few, id="one backend")
         ]
@@ -119,14 +120,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if options.active().long:
         return
-    skip = pytest.mark.skip(reason="takes minutes: give --conformance-long, or --conformance-profile thorough")
+    skip = pytest.mark.skip(
+        reason="takes minutes: give --conformance-long, or --conformance-profile thorough"
+    )
     for item in items:
-        if item.get_closest_marker("long") and _in_suite(getattr(item, "module", item).__name__):
+        if isinstance(item, pytest.Function) and item.get_closest_marker("long") and _in_suite(item.module):
             item.add_marker(skip)
 
 
-def _in_suite(module: str) -> bool:
-    return module.startswith(SUITE)
+def _in_suite(module: ModuleType) -> bool:
+    return module.__name__.startswith(SUITE)
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def _function(a: Application) -> Array:
 
 
 def _pow_slope(a: Application, low: Array, high: Array) -> Array:
-    """|p| |x|^(p - 1) is monotonic on either side of 0; where 0 lies between, it is largest there or inside."""
+    """|p| |x|^(p - 1) is monotonic on either side of 0: largest at an end, or at 0 if that lies between."""
     p = a.node.attributes["exponent"]
     if p == 0:
         return np.zeros(low.shape)

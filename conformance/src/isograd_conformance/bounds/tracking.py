@@ -40,8 +40,8 @@ SQRT_ULPS = 1.0
 class Tracked(NamedTuple):
     """A tensor's value in float64 and, for each element, what a correct evaluation may differ by.
 
-    Where a branch is decided by less than its bound either branch is right: the error of a truth value is then
-    1, of an index the distance of the candidates, or infinite where nothing is known.
+    Where a branch is decided by less than its bound either branch is right: the error of a truth value is
+    then 1, of a sign 2, of an index infinite.
     """
 
     value: Array

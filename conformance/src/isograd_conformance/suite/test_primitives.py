@@ -32,7 +32,7 @@ def test_the_strategies_cover_the_whole_table_of_primitives() -> None:
 
 @pytest.mark.parametrize(("name", "dtype"), PAIRS)
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(3)
 def test_a_primitive_is_what_the_reference_says_whatever_its_operands_are_made_of(
     name: str, dtype: str, subject: Subject, data: st.DataObject, seed: int
 ) -> None:

@@ -133,5 +133,5 @@ def test_what_is_not_finite_is_so_exactly(special: float) -> None:
 def test_the_tally_counts_what_proves_nothing() -> None:
     tally = Tally()
     value = np.array([1.0, 10.0, 10.0])
-    tally.add(value + [0, 0.25, 0], Tracked(value, np.array([0.0, 0.5, 11 * VACUOUS])))
+    tally.add(value + np.array([0, 0.25, 0]), Tracked(value, np.array([0.0, 0.5, 11 * VACUOUS])))
     assert (tally.elements, tally.vacuous, tally.worst) == (3, 1, 0.5)

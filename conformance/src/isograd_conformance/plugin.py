@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from isograd_conformance.subject import Subject
 
 SUITE = "isograd_conformance.suite"
-HELP = "NAME[:DEVICE] of a backend for the conformance suite; may be repeated; 'all' is every usable one"
+HELP = "a backend for the conformance suite; may be repeated; 'all' is every usable one; short: --backend"
 MARKERS = (
     "long: takes minutes; run by --conformance-long or the thorough profile",
     "same_bits: holds where the backend declares deterministic",
@@ -35,6 +35,7 @@ pytest.register_assert_rewrite(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("isograd-conformance", "the conformance suite of isograd backends")
+    _add_backend(parser, "--conformance-backend")
     group.addoption(
         "--conformance-profile",
         choices=("quick", "thorough"),
@@ -55,14 +56,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Iterator[None]:
-    """Add --backend after all others had their say: the name is common, and another's meaning goes first."""
+    """Add --backend, short for --conformance-backend, to runs that use it and have no other of that name.
+
+    The name is common, so it is not taken from every project whose environment has the suite. Where the
+    command line names the suite it is added before conftest files are looked for: a backend may have the
+    name of a package, which pytest would otherwise take for one to collect.
+    """
+    used = [argument for argument in args if argument.partition("=")[0] == "--backend"]
+    early = bool(used) and any("isograd_conformance" in argument for argument in args)
+    if early:
+        _add_backend(parser, "--backend")
+        early_config.known_args_namespace = parser.parse_known_args(args, copy(early_config.option))
     yield
     _, unknown = parser.parse_known_and_unknown_args(args, copy(early_config.option))
-    if any(argument.partition("=")[0] == "--backend" for argument in unknown):
-        group = parser.getgroup("isograd-conformance")
-        group.addoption(
-            "--backend", action="append", dest="conformance_backends", metavar="NAME[:DEVICE]", help=HELP
-        )
+    if not early and set(used) & set(unknown):
+        _add_backend(parser, "--backend")
+
+
+def _add_backend(parser: pytest.Parser, name: str) -> None:
+    group = parser.getgroup("isograd-conformance")
+    group.addoption(name, action="append", dest="conformance_backends", metavar="NAME[:DEVICE]", help=HELP)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -82,6 +95,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     options.leave()
+
+
+def pytest_sessionstart() -> None:
+    """Make every backend, once conftest files had the chance to register some; an unknown one ends the run."""
+    from isograd.errors import IsogradError
+
+    for specification in options.active().backends:
+        try:
+            _subject(specification)
+        except IsogradError as error:
+            raise pytest.UsageError(f"--backend {specification}: {error}") from error
 
 
 def _resolved(given: list[str]) -> tuple[str, ...]:

@@ -19,12 +19,15 @@ class Options:
         Multiplies the number of examples.
     long : bool
         Whether tests run that take minutes.
+    shrink : bool
+        Whether a failure is made small, which takes many more runs.
     """
 
     backends: tuple[str, ...] = ()
     profile: str = "quick"
     scale: float = 1.0
     long: bool = False
+    shrink: bool = True
 
 
 # The tests' decorators are evaluated at import, when no configuration is at hand.

@@ -49,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FACTOR",
         help="multiply the number of examples that each test draws",
     )
+    group.addoption(
+        "--conformance-no-shrink",
+        action="store_true",
+        help="report a failure as it was found: making it small compiles many more functions",
+    )
     group.addoption("--conformance-long", action="store_true", help="run also the tests that take minutes")
 
 
@@ -89,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
             profile,
             config.getoption("conformance_scale"),
             config.getoption("conformance_long") or profile == "thorough",
+            not config.getoption("conformance_no_shrink"),
         )
     )
 
@@ -98,7 +104,7 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Make every backend, once conftest files had the chance to register some; an unknown one ends the run."""
+    """Make every backend, now that conftest files may have registered some; an unknown one ends the run."""
     from isograd.errors import IsogradError
 
     for specification in options.active().backends:

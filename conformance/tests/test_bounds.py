@@ -49,6 +49,7 @@ def test_what_a_backend_declares_only_widens_a_bound(function: G.Function, seed:
         Arithmetic(ulps={"tanh": 16.0, "add": 2.0}),
         Arithmetic(flushes_subnormals=True),
         Arithmetic(normwise_convolution=True),
+        Arithmetic(reorders=True),
         Arithmetic(products={"float32": "tf32"}),
     ]
     plain = track(outputs, values)

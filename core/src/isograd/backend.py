@@ -245,6 +245,13 @@ class Backend(ABC):
             rows.append({name: self.to_host(array) for name, array in outputs.items()})
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, dict(state)
 
+    def execution(self, executable: Executable) -> str:
+        """How `run_steps` runs an executable, where there are ways that give different bits; else "".
+
+        It depends on the function and the device alone, never on a timing. Checkpoints record it.
+        """
+        return ""
+
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:
         """A context inside which computations use at most so many threads, at least 1.
 

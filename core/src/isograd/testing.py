@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.backend import Backend, Capabilities, Executable
-from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
+from isograd.errors import ArgumentTypeError, UnsupportedError
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
-from isograd.graph.function import Function, check_array
+from isograd.graph.function import Function
 
 Array = npt.NDArray[Any]
 
@@ -33,13 +33,7 @@ class ReferenceExecutable:
     def __call__(
         self, inputs: Mapping[str, Array], state: Mapping[str, Array]
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        self.function.check_inputs(inputs)
-        if state.keys() != self.function.state.keys():
-            raise ArgumentError(
-                f"state has {sorted(state)}; the function needs {sorted(self.function.state)}"
-            )
-        for name, variable in self.function.state.items():
-            check_array(name, state[name], variable.shape, variable.dtype)
+        self.function.check_call(inputs, state)
         return reference.call(self.function, inputs, state)
 
 

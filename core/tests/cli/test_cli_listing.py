@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from importlib import metadata
 from typing import Annotated, Any
 
 import pytest
@@ -36,6 +37,14 @@ def test_backends_are_listed_from_their_descriptors(invoke: Invoke) -> None:
     assert "heavy" in text
     assert "float32, int32" in text
     assert "devices" not in found["heavy"]
+
+
+def test_the_versions_of_what_a_backend_uses_are_read_without_importing_it(invoke: Invoke) -> None:
+    needs = ("numpy", "json")
+    descriptor = BackendDescriptor("user", "A backend", never, dtypes=("float32",), requires=needs)
+    with plugins.registered(descriptor):
+        found = rows(invoke("backends", "--json"))["user"]
+    assert found["uses"] == [f"numpy {metadata.version('numpy')}", "json"]
 
 
 def test_a_backend_that_can_not_be_used_says_what_it_needs(invoke: Invoke) -> None:

@@ -98,11 +98,12 @@ def test_indices_out_of_range_are_refused_before_the_run(indices):
     rows = G.variable("rows", (5, 2))
     function = G.Function({"k": K}, {"y": G.gather(rows, K)}, {"rows": rows})
     inputs = {"k": np.array(indices, "int32")}
+    state = {"rows": np.zeros((5, 2), "float32")}
     if all(index in range(5) for index in indices):
-        function.check_inputs(inputs)
+        function.check_call(inputs, state)
     else:
         with pytest.raises(ArgumentError, match=f"k has indices from {min(indices)} to .*; expected 0 to 4"):
-            function.check_inputs(inputs)
+            function.check_call(inputs, state)
 
 
 def inputs(**changes):
@@ -113,7 +114,7 @@ def inputs(**changes):
     ("given", "error", "message"),
     [
         (inputs(z=np.zeros(1)), ArgumentError, "'z' is not an input; the inputs are x, k"),
-        ({"x": inputs()["x"]}, ArgumentError, "the inputs k are missing"),
+        ({"x": inputs()["x"]}, ArgumentError, "inputs lack k; the function needs x, k"),
         (inputs(x=np.zeros((3, 4), "float32")), ShapeError, r"x has shape \[3, 4\]; expected \[4, 3\]"),
         (inputs(x=np.zeros((4, 3))), ArgumentTypeError, "x is float64; expected float32"),
         (inputs(k=np.zeros(4, "int64")), ArgumentTypeError, "k is int64; expected int32"),
@@ -123,21 +124,43 @@ def inputs(**changes):
 )
 def test_inputs_that_do_not_fit_are_refused_by_name(given, error, message):
     function = G.Function({"x": X, "k": K}, {"y": G.gather(X, K)})
-    function.check_inputs(inputs())
+    function.check_call(inputs(), {})
     with pytest.raises(error, match=message):
-        function.check_inputs(given)
+        function.check_call(given, {})
+    with pytest.raises(ArgumentError, match=r"state has \['w'\]; the function needs \[\]"):
+        function.check_call(inputs(), {"w": np.zeros(1)})
 
 
-def test_inputs_of_many_calls_have_a_leading_axis_and_may_leave_out_what_stays():
+def test_of_several_calls_what_changes_has_a_leading_axis():
     function = G.Function({"x": X, "k": K}, {"y": G.gather(X, K)})
-    function.check_inputs({"k": np.full((7, 4), 3, "int32")}, rows=7)
-    function.check_inputs({"x": np.zeros((4, 3), "float32")}, partial=True)
+    resident = {"x": np.zeros((4, 3), "float32")}
+    function.check_run({}, resident, {"k": np.full((7, 4), 3, "int32")}, 7)
     with pytest.raises(ArgumentError, match="'z' is not an input"):
-        function.check_inputs({"z": np.zeros(1)}, partial=True)
+        function.check_run({}, {**resident, "z": np.zeros(1)}, {"k": np.zeros((7, 4), "int32")}, 7)
+    with pytest.raises(ArgumentError, match="inputs lack k"):
+        function.check_run({}, resident, {}, 7)
     with pytest.raises(ShapeError, match=r"k has shape \[7, 4\]; expected \[8, 4\]"):
-        function.check_inputs({"k": np.zeros((7, 4), "int32")}, rows=8)
+        function.check_run({}, resident, {"k": np.zeros((7, 4), "int32")}, 8)
     with pytest.raises(ArgumentError, match="k has indices from 0 to 4"):
-        function.check_inputs({"k": np.array([[0, 1, 2, 3], [0, 1, 2, 4]], "int32")}, rows=2)
+        function.check_run({}, resident, {"k": np.array([[0, 1, 2, 3], [0, 1, 2, 4]], "int32")}, 2)
+
+
+@given(at=st.integers(0, 6), index=st.sampled_from([-1, 4]))
+def test_indices_are_looked_at_on_the_host_wherever_the_array_lies(at, index):
+    class Elsewhere:
+        def __init__(self, array):
+            self.shape, self.dtype, self.array = array.shape, array.dtype, array
+
+        def __array__(self, *args, **kwargs):
+            raise TypeError("it lies on a device")
+
+    function = G.Function({"x": X, "k": K}, {"y": G.gather(X, K)})
+    rows = np.zeros((7, 4), "int32")
+    given = {"k": Elsewhere(rows)}, 7
+    function.check_run({}, {"x": np.zeros((4, 3), "float32")}, *given, to_host=lambda value: value.array)
+    rows[at] = index
+    with pytest.raises(ArgumentError, match="k has indices"):
+        function.check_run({}, {"x": np.zeros((4, 3), "float32")}, *given, to_host=lambda value: value.array)
 
 
 # The digest

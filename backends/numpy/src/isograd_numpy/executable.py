@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isograd.errors import ArgumentError
 from isograd.graph import Function, simplify
-from isograd.graph.function import check_array
 from isograd_numpy.plan import Plan
 from isograd_numpy.program import check_primitives, make_plan
 
@@ -44,8 +42,7 @@ class NumpyExecutable:
 
     def __call__(self, inputs: Arrays, state: Arrays) -> tuple[dict[str, Array], dict[str, Array]]:
         """The outputs and the new state, in fresh memory. Raises as `isograd.backend.Executable` says."""
-        self.function.check_inputs(inputs)
-        self._check_names(inputs, state)
+        self.function.check_call(inputs, state)
         with self._plan({}) as plan:
             _fill(plan.inputs, inputs)
             _fill(plan.state, state)
@@ -57,9 +54,7 @@ class NumpyExecutable:
         self, state: Arrays, resident: Arrays, per_step: Arrays, steps: int
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """As `Backend.run_steps`: the state stays in the plan's buffers from the first step to the last."""
-        self.function.check_inputs(resident, partial=True)
-        self.function.check_inputs(per_step, rows=steps)
-        self._check_names({**resident, **per_step}, state)
+        self.function.check_run(state, resident, per_step, steps)
         bound = {name: array for name, array in resident.items() if array.nbytes >= _BOUND_BYTES}
         with self._plan(bound) as plan:
             _fill(plan.state, state)
@@ -70,19 +65,6 @@ class NumpyExecutable:
             with np.errstate(all="ignore"):
                 _loop(plan.calls, feeds, results, steps)
             return stacked, _copies(plan.state)
-
-    def _check_names(self, inputs: Arrays, state: Arrays) -> None:
-        missing = [name for name in self.function.inputs if name not in inputs]
-        if missing:
-            raise ArgumentError(
-                f"inputs lack {', '.join(missing)}; the function needs {list(self.function.inputs)}"
-            )
-        if state.keys() != self.function.state.keys():
-            raise ArgumentError(
-                f"state has {sorted(state)}; the function needs {sorted(self.function.state)}"
-            )
-        for name, variable in self.function.state.items():
-            check_array(name, state[name], variable.shape, variable.dtype)
 
     @contextmanager
     def _plan(self, resident: Arrays) -> Iterator[Plan]:

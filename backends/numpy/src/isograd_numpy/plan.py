@@ -16,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.graph import Function, Tensor
+from isograd.graph.uses import Uses
 
 Array = npt.NDArray[Any]
 Call = Callable[[], object]
 
 BATCH_INNERMOST = (1, 2, 3, 0)
-_VIEWS = ("reshape", "transpose", "broadcast_to", "slice", "stop_gradient")
 
 
-class Plan:
+class Plan(Uses):
     """Buffers and calls of one Function.
 
     Parameters
@@ -44,18 +44,13 @@ class Plan:
     """
 
     def __init__(self, function: Function, resident: dict[str, Array]) -> None:
-        self.function = function
+        super().__init__(function)
         self.resident = resident
         self.inputs: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self.outputs: dict[str, Array] = {}
         self.calls: list[Call] = []
         self.values: dict[int, Array] = {}
-        self.consumers: dict[int, list[Tensor]] = {id(node): [] for node in function.nodes}
-        for node in function.nodes:
-            for operand in node.inputs:
-                self.consumers[id(operand)].append(node)
-        self.results = {id(t) for t in (*function.outputs.values(), *function.updates.values())}
         self.absorbed: set[int] = set()  # nodes that have no value of their own: their reader does their work
         self.notes: dict[Any, Any] = {}  # what one lowering leaves for another: shared patches, pooling masks
         self._exclusive: set[int] = set()
@@ -82,11 +77,6 @@ class Plan:
         """The array of a node that has been lowered."""
         return self.values[id(node)]
 
-    def sole_consumer(self, node: Tensor) -> Tensor | None:
-        """The only node that reads this one, if there is one and the value is no result."""
-        readers = self.consumers[id(node)]
-        return readers[0] if len(readers) == 1 and id(node) not in self.results else None
-
     def own(self, node: Tensor, value: Array) -> Array:
         """Mark the value as a buffer that nothing else looks into: its last reader may overwrite it."""
         self._exclusive.add(id(node))
@@ -95,12 +85,6 @@ class Plan:
     def overwritable(self, node: Tensor, reader: Tensor) -> bool:
         """Whether `reader` may write its result over the value of `node`."""
         return id(node) in self._exclusive and self.sole_consumer(node) is reader
-
-    def viewed_state(self, node: Tensor) -> Tensor | None:
-        """The state into whose memory the node's value looks, if it may."""
-        while node.primitive in _VIEWS:
-            node = node.inputs[0]
-        return node if self.function.state.get(node.name) is node else None
 
     # Buffers
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from isograd.errors import UnsupportedError
 from isograd.graph import Function, Tensor
+from isograd.graph.patterns import is_sum_of_squares
+from isograd.graph.updates import find_updates
 from isograd_numpy.lowering import LOWERINGS, lower
 from isograd_numpy.lowering.contraction import filter_order
 from isograd_numpy.lowering.pooling import needs_no_index
-from isograd_numpy.lowering.reduction import is_sum_of_squares
 from isograd_numpy.lowering.softmax import absorb_softmax
-from isograd_numpy.lowering.updates import emit_update, find_updates
+from isograd_numpy.lowering.updates import accumulates, emit_update
 from isograd_numpy.plan import Plan
 
 Array = npt.NDArray[Any]
@@ -37,7 +38,7 @@ def make_plan(function: Function, resident: Mapping[str, Array]) -> Plan:
     """Lower a simplified Function whose primitives have been checked."""
     plan = Plan(function, dict(resident))
     _place_variables(plan)
-    updates = find_updates(plan)
+    updates = find_updates(plan, lambda node, name: accumulates(plan, node, name))
     for update in updates:
         plan.absorbed.update(id(node) for node in update.inner)
     for node in function.nodes:

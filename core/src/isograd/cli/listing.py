@@ -87,20 +87,32 @@ def _backend(descriptor: BackendDescriptor, with_devices: bool) -> Row:
         descriptor.distribution,
         status,
         list(descriptor.dtypes),
+        [_with_version(module) for module in descriptor.requires if module not in missing],
     )
     return {**row, "devices": devices} if with_devices else row
 
 
 def _backend_row(
-    name: str, version: str | None, distribution: str | None, status: str, dtypes: list[str] | None = None
+    name: str,
+    version: str | None,
+    distribution: str | None,
+    status: str,
+    dtypes: list[str] | None = None,
+    uses: list[str] | None = None,
 ) -> Row:
     return {
         "name": name,
         "version": version,
         "distribution": distribution,
         "status": status,
+        "uses": uses,
         "dtypes": dtypes,
     }
+
+
+def _with_version(module: str) -> str:
+    """A framework with its version, of the distribution of the same name, without importing it."""
+    return " ".join(filter(None, (module, _version(module))))
 
 
 def _dataset_row(

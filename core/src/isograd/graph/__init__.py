@@ -26,7 +26,7 @@ from isograd.graph.derived import (
 )
 from isograd.graph.dtypes import DTYPES, FLOATING, DType, as_dtype
 from isograd.graph.function import Function
-from isograd.graph.gradient import VJP, grad, vector_jacobian_product, zeros_like
+from isograd.graph.gradient import VJP, check_gradient, grad, vector_jacobian_product, zeros_like
 from isograd.graph.numerical import numerical_gradient
 from isograd.graph.operators import (
     add,
@@ -98,6 +98,7 @@ __all__ = [
     "average_pool2d",
     "broadcast_to",
     "cast",
+    "check_gradient",
     "concat",
     "constant",
     "conv2d",

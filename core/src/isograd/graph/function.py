@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph.printing import format_graph
 from isograd.graph.tensor import Array, Tensor, topological
+
+ToHost = Callable[[Any], Array]
 
 
 class Function:
@@ -73,17 +75,51 @@ class Function:
         text.update(format_graph(self.outputs, self.updates, constants="digest").encode())
         return text.hexdigest()
 
-    def check_inputs(
-        self, inputs: Mapping[str, Array], *, rows: int | None = None, partial: bool = False
+    def check_call(
+        self, inputs: Mapping[str, Any], state: Mapping[str, Any], *, to_host: ToHost = np.asarray
     ) -> None:
-        """Refuse values that are missing, unknown, of another shape or dtype, or indices out of range.
+        """Refuse what does not fit the function, before anything is computed from it.
 
-        With `rows`, these are the inputs that change from call to call: each array carries that many calls'
-        values along a leading axis. Of these, and with `partial`, some may be absent.
+        Parameters
+        ----------
+        inputs, state : mapping from name to array
+            Of any library whose arrays have `shape` and `dtype`.
+        to_host : callable
+            Makes a NumPy array of such an array; indices are looked at.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError, ShapeError
+            If an array is missing, unknown, of another shape or dtype than its variable, or holds an index
+            out of range; the message names it.
         """
+        self._check_present(inputs)
+        self._check_arrays(inputs, None, to_host)
+        self._check_state(state)
+
+    def check_run(
+        self,
+        state: Mapping[str, Any],
+        resident: Mapping[str, Any],
+        per_step: Mapping[str, Any],
+        steps: int,
+        *,
+        to_host: ToHost = np.asarray,
+    ) -> None:
+        """As `check_call`, for several calls at once: `per_step` has a row for each along a leading axis."""
+        self._check_present({**resident, **per_step})
+        self._check_arrays(resident, None, to_host)
+        self._check_arrays(per_step, steps, to_host)
+        self._check_state(state)
+
+    def _check_present(self, inputs: Mapping[str, Any]) -> None:
         missing = [name for name in self.inputs if name not in inputs]
-        if missing and rows is None and not partial:
-            raise ArgumentError(f"the inputs {', '.join(missing)} are missing")
+        if missing:
+            raise ArgumentError(
+                f"inputs lack {', '.join(missing)}; the function needs {', '.join(self.inputs)}"
+            )
+
+    def _check_arrays(self, inputs: Mapping[str, Any], rows: int | None, to_host: ToHost) -> None:
         for name, value in inputs.items():
             if name not in self.inputs:
                 raise ArgumentError(
@@ -91,18 +127,22 @@ class Function:
                 )
             shape = self.inputs[name].shape if rows is None else (rows, *self.inputs[name].shape)
             check_array(name, value, shape, self.inputs[name].dtype)
-            self.check_indices(name, value)
+            if name in self.index_limits:
+                self._check_indices(name, to_host(value))
 
-    def check_indices(self, name: str, value: Array) -> None:
+    def _check_indices(self, name: str, indices: Array) -> None:
         """Refuse indices that point outside the rows that they select from."""
-        limit = self.index_limits.get(name)
-        if limit is None:
-            return
-        indices = np.asarray(value)
+        limit = self.index_limits[name]
         if indices.size and not (int(indices.min()) >= 0 and int(indices.max()) < limit):
             raise ArgumentError(
                 f"{name} has indices from {indices.min()} to {indices.max()}; expected 0 to {limit - 1}"
             )
+
+    def _check_state(self, state: Mapping[str, Any]) -> None:
+        if state.keys() != self.state.keys():
+            raise ArgumentError(f"state has {sorted(state)}; the function needs {sorted(self.state)}")
+        for name, variable in self.state.items():
+            check_array(name, state[name], variable.shape, variable.dtype)
 
     def _check_tensors(self) -> None:
         kinds = {"input": self.inputs, "output": self.outputs, "state": self.state, "update": self.updates}

@@ -13,6 +13,7 @@ from typing import Any, overload
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph import primitives as p
 from isograd.graph.dtypes import FLOATING
+from isograd.graph.function import Function
 from isograd.graph.operators import broadcast_to, equal, greater, reshape, where
 from isograd.graph.primitives import checks
 from isograd.graph.tensor import Shape, Tensor, constant, topological
@@ -65,6 +66,33 @@ def grad(cost: Tensor, wrt: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
             f"cost has shape {list(cost.shape)}; a gradient needs a scalar (take .sum() or .mean())"
         )
     return vector_jacobian_product(cost, constant(1, cost.dtype), wrt)
+
+
+def check_gradient(function: Function, cost: str, wrt: Sequence[str]) -> None:
+    """Refuse what has no gradient: for backends, whose frameworks would answer zeros or fail in their way.
+
+    Parameters
+    ----------
+    function : Function
+    cost : str
+        An output.
+    wrt : sequence of str
+        Inputs or state.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError
+        If one of them is unknown, or as `grad` raises.
+    """
+    variables = function.inputs | function.state
+    if cost not in function.outputs:
+        raise ArgumentError(f"cost is {cost!r}; expected an output: {', '.join(function.outputs) or 'none'}")
+    unknown = [name for name in wrt if name not in variables]
+    if unknown:
+        raise ArgumentError(
+            f"wrt names {', '.join(map(repr, unknown))}; expected inputs or state: {', '.join(variables)}"
+        )
+    grad(function.outputs[cost], [variables[name] for name in wrt])
 
 
 @overload

@@ -140,7 +140,8 @@ def _softplus(x: Array) -> Array:
 
 
 def _pow(x: Array, *, exponent: float) -> Array:
-    return np.asarray(np.power(x, x.dtype.type(exponent)))
+    # For the scalar 0.5 NumPy takes the square root, which is NaN where IEEE 754's power of -inf is inf.
+    return np.asarray(np.power(x, np.full_like(x, exponent)))
 
 
 # Reductions

@@ -203,7 +203,7 @@ def _training_from_data(data: Mapping[str, Any], arrays: Arrays) -> TrainingStat
     epoch = whole("epoch", _typed("epoch", data["epoch"], int), 0)
     if epoch != len(history.epochs):
         raise FileFormatError(f"epoch is {epoch}, but the history has {len(history.epochs)}")
-    backend = _check_keys("backend", data["backend"], ("name", "version", "device"))
+    backend = _check_keys("backend", data["backend"], ("name", "version", "device", "execution"))
     best = {name.removeprefix(BEST): a for name, a in arrays.items() if name.startswith(BEST)}
     return TrainingState(
         epoch=epoch,

@@ -26,6 +26,7 @@ from isograd.training.state import Arrays, TrainingState, all_finite, velocity_s
 from isograd.training.step import (
     NativeStep,
     StepGraph,
+    execution,
     gradient_function,
     run_steps,
     step_function,
@@ -99,7 +100,13 @@ class Run:
         return replace(before, history=history, agreement=self._plan.agreement, backend=self._provenance())
 
     def _provenance(self) -> dict[str, str]:
-        return {"name": self._backend.name, "version": self._backend.version, "device": self._device}
+        backend, step = self._backend, self._steps[self._plan.mini_batch_size]
+        return {
+            "name": backend.name,
+            "version": backend.version,
+            "device": self._device,
+            "execution": execution(backend, step),
+        }
 
     def train(self) -> History:
         """Run to the end, or to where something stops it."""

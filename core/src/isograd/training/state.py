@@ -34,7 +34,8 @@ class TrainingState:
     agreement : dict of str
         What a run that continues must have in common (`Plan.agreement`).
     backend : dict of str to str
-        The name, version and device of the backend that computed it.
+        The name, version and device of the backend that computed it, and its "execution" of a step
+        (`Backend.execution`).
     """
 
     epoch: int

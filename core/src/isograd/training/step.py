@@ -188,6 +188,11 @@ def run_steps(
     return backend.run_steps(executable, state, resident, per_step, steps)
 
 
+def execution(backend: Backend, executable: Executable) -> str:
+    """`backend.execution`, or its default for a `NativeStep`."""
+    return "" if isinstance(executable, NativeStep) else backend.execution(executable)
+
+
 def gradient_function(graph: StepGraph) -> Function:
     """What a native gradient is taken of: outputs "cost" and "data_cost", and updates of the layer state.
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.graph import Tensor
+from isograd.graph.patterns import is_zero
 from isograd_numpy.lowering.table import lowers
 from isograd_numpy.plan import Plan, axis_order
 
@@ -170,16 +171,3 @@ def _bits(plan: Plan, condition: Tensor, integer: Any, *, inverted: bool) -> Arr
         plan.notes[key] = bits
     made: Array = plan.notes[key]
     return made
-
-
-def is_zero(node: Tensor) -> bool:
-    """A constant +0 everywhere; -0 has a bit set."""
-    value = repeated_constant(node)
-    return value is not None and not any(value.tobytes())
-
-
-def repeated_constant(node: Tensor) -> Array | None:
-    """The value of a constant, or of one that is repeated."""
-    if node.primitive == "broadcast_to":
-        (node,) = node.inputs
-    return node.attributes["value"] if node.primitive == "constant" else None

@@ -28,19 +28,6 @@ def _reduce_sum(plan: Plan, node: Tensor) -> Array:
     return y
 
 
-def is_sum_of_squares(plan: Plan, square: Tensor) -> bool:
-    """Whether x * x is made only to be summed up, as in an L2 term: a scalar product of x with itself."""
-    reader = plan.sole_consumer(square)
-    return (
-        square.primitive == "mul"
-        and square.inputs[0] is square.inputs[1]
-        and square.dtype in FLOATING
-        and reader is not None
-        and reader.primitive == "reduce_sum"
-        and reader.shape == ()
-    )
-
-
 def emit_sum(plan: Plan, x: Array, axes: tuple[int, ...], y: Array) -> None:
     """y = x summed over axes."""
     block = _block(x, axes) if x.dtype.name in FLOATING and x.size else None

@@ -1,0 +1,5 @@
+"""isograd's JAX backend."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

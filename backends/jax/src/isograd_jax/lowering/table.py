@@ -1,0 +1,37 @@
+"""The table of lowerings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+
+from isograd.errors import UnsupportedError
+from isograd.graph import Function, Tensor
+from isograd_jax.trace import Image, Trace
+
+Lowering = Callable[[Trace, Tensor], jax.Array | Image]
+
+LOWERINGS: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Enter a lowering for the primitives named: it computes a node from its operands' values."""
+
+    def enter(lowering: Lowering) -> Lowering:
+        LOWERINGS.update(dict.fromkeys(names, lowering))
+        return lowering
+
+    return enter
+
+
+def check_primitives(function: Function) -> None:
+    """Refuse, by name, primitives that are not implemented.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    unknown = {n.primitive for n in function.nodes} - LOWERINGS.keys() - {"variable", "constant"}
+    if unknown:
+        raise UnsupportedError(f"backend 'jax' does not implement: {', '.join(sorted(unknown))}")

@@ -19,10 +19,11 @@ def _roundings(a: Application) -> float:
 def _sum_of_two(a: Application) -> Array:
     """u of the result; exact beside an exact 0, and in underflow (Higham, section 2.1) unless flushed.
 
-    Where sums may be reordered and products distributed over them, as in w - eta (g + c w), an addition costs
-    up to two roundings of as much as all terms together: its own, and that of a coefficient such as 1 - eta c.
+    Where sums may be reordered and products distributed over them, as in w - eta (g + c w), an addition
+    costs up to two roundings of as much as all terms together: its own, and that of a coefficient such as
+    1 - eta c.
     """
-    (x, ex), (y, ey) = a.operands
+    ex, ey = (operand.error for operand in a.operands)
     inherited = ex + ey
     mx, my = a.magnitudes
     exact = ((mx == 0) & (ex == 0)) | ((my == 0) & (ey == 0))

@@ -102,7 +102,7 @@ class Application:
         The unit roundoff u of the node's dtype.
     arithmetic : Arithmetic
     magnitudes : list of ndarray
-        Of each operand |v|; where sums may be reordered, the sum of the absolute values of what it is a sum of.
+        Of each operand |v|, or where sums may be reordered the sum of the absolute values of its terms.
     """
 
     node: Tensor

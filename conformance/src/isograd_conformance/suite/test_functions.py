@@ -16,7 +16,7 @@ from isograd_conformance.subject import Results, Subject
 
 
 @given(data=st.data(), seed=SEEDS)
-@examples(60)
+@examples(50)
 def test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_call(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:

@@ -48,7 +48,7 @@ def check_gradients(
 
 
 @given(data=st.data(), seed=SEEDS)
-@examples(15)
+@examples(12)
 def test_a_random_function(subject: Subject, data: st.DataObject, seed: int) -> None:
     require(subject, "int32")
     function, wrt = data.draw(costs(subject.floating))
@@ -56,7 +56,7 @@ def test_a_random_function(subject: Subject, data: st.DataObject, seed: int) -> 
 
 
 @given(data=st.data(), seed=SEEDS, rows=st.integers(1, 3))
-@examples(6)
+@examples(5)
 def test_the_gradient_function_of_a_random_network(
     subject: Subject, data: st.DataObject, seed: int, rows: int
 ) -> None:

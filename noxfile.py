@@ -57,7 +57,7 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def cross(session: nox.Session) -> None:
-    """All backends in one process: isolation, and agreement of every two, in long runs too; arguments go to pytest."""
+    """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
     install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
     conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
 

@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
-# All editable packages go into one call: pip then takes each from here and none from an index.
-PACKAGES = ["-e", "core", "-e", "backends/numpy", "-e", "datasets/mnist"]
+BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
+CORE = ["core", "datasets/mnist"]
 TEST_TOOLS = ["pytest>=8.2", "hypothesis>=6.100", "coverage[toml]>=7.5", "mpmath", "pillow", "matplotlib"]
-SOURCES = ["core", "backends", "datasets", "benchmarks", "noxfile.py"]
+SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "noxfile.py"]
+# The tests' matrices are tiny: threads would only wait for each other.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def install(session: nox.Session, *packages: str) -> None:
-    session.install("-c", "constraints.txt", *packages)
+def install(session: nox.Session, folders: Sequence[str], *packages: str) -> None:
+    """Install the distributions in these folders editable, and packages from the index.
+
+    All of them go into one call: pip then takes each of the project's own from here and none from an index.
+    """
+    editable = [argument for folder in folders for argument in ("-e", folder)]
+    session.install("-c", "constraints.txt", *editable, *packages)
+
+
+def backend_folders() -> list[str]:
+    """The folders of all backends."""
+    return [f"backends/{name}" for name in BACKENDS]
+
+
+def conform(session: nox.Session, *arguments: str) -> None:
+    """Run the conformance suite."""
+    session.run("pytest", "--pyargs", "isograd_conformance", *arguments, env=ONE_THREAD)
 
 
 @nox.session
-def tests(session: nox.Session) -> None:
-    """Every test, with branch coverage; arguments go to pytest."""
-    install(session, *PACKAGES, *TEST_TOOLS)
-    # The tests' matrices are tiny: threads would only wait for each other.
-    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=one_thread)
+def core(session: nox.Session) -> None:
+    """What knows no backend, with branch coverage; arguments go to pytest."""
+    install(session, [*CORE, "conformance"], *TEST_TOOLS)
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=ONE_THREAD)
     session.run("coverage", "report")
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS, ids=BACKENDS)
+def tests(session: nox.Session, backend: str) -> None:
+    """One backend: its own tests and the conformance suite, which gets the arguments."""
+    install(session, [*CORE, "conformance", f"backends/{backend}"], *TEST_TOOLS)
+    session.run("pytest", f"backends/{backend}/tests", env=ONE_THREAD)
+    conform(session, "--backend", backend, *session.posargs)
+
+
+@nox.session
+def cross(session: nox.Session) -> None:
+    """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
+    install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
+    conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style: ruff's rules and its format."""
-    install(session, "ruff>=0.9")
+    session.install("-c", "constraints.txt", "ruff>=0.9")
     session.run("ruff", "check", *SOURCES)
     session.run("ruff", "format", "--check", *SOURCES)
 
@@ -39,14 +73,15 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy in strict mode over all distributions."""
-    install(session, *PACKAGES, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow")
-    session.run("mypy", "core/src", "backends/numpy/src", "datasets/mnist/src", "noxfile.py")
+    folders = [*CORE, "conformance", *backend_folders()]
+    install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow")
+    session.run("mypy", *(f"{folder}/src" for folder in folders), "noxfile.py")
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job: a convolutional network learns the MNIST digits. Arguments go to `isograd train`."""
-    install(session, *PACKAGES)
+    install(session, [*CORE, "backends/numpy"])
     session.run(
         "isograd", "train", "chapter6/dbl_conv_relu", "--epochs", "1", "--init", "n_in", *session.posargs
     )

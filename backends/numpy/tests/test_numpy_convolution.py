@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import graph as G
+from isograd_conformance.checks import check
+from isograd_conformance.strategies.arrays import normal
+from isograd_conformance.strategies.convolutions import Drawn, convolutions
+from isograd_conformance.subject import Subject
 from isograd_numpy.lowering import contraction
 from isograd_numpy.lowering.contraction import geometry_of
 
-Check = Callable[..., Any]
-Settings = dict[str, Any]
-
-
+CONVOLUTIONS = convolutions(("float32", "float64"))
 # Which inner length is long enough for a product a filter row: every one, or none.
 WAYS = pytest.mark.parametrize("least", [1, 10**9], ids=["by rows", "in full"])
 
@@ -28,20 +28,6 @@ def inner_length(least: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contraction, "_LEAST_INNER_LENGTH", least)
         yield
-
-
-@st.composite
-def convolutions(draw: st.DrawFn) -> tuple[G.Tensor, G.Tensor, Settings]:
-    """An image, filters that fit, and the settings: borders that no window reaches, groups, one pixel."""
-    dtype, groups = draw(st.sampled_from(["float32", "float64"])), draw(st.sampled_from([1, 1, 2, 3]))
-    few, kernels, steps = st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 1, 1, 2, 3])
-    kernel, extra = (draw(st.tuples(kernels, kernels)) for _ in range(2))
-    stride, dilation = (draw(st.tuples(steps, steps)) for _ in range(2))
-    size = [d * (k - 1) + e for k, e, d in zip(kernel, extra, dilation, strict=True)]
-    ins = draw(few)
-    x = G.variable("x", (draw(few), ins * groups, *size), dtype)
-    w = G.variable("w", (draw(few) * groups, ins, *kernel), dtype)
-    return x, w, {"stride": stride, "dilation": dilation, "groups": groups}
 
 
 def test_the_two_ways_are_the_ones_meant() -> None:
@@ -60,10 +46,8 @@ def test_long_inner_lengths_go_by_rows_and_short_ones_do_not() -> None:
 
 
 @WAYS
-@given(drawn=convolutions(), seed=st.integers(0, 2**32 - 1))
-def test_a_convolution_and_its_gradients(
-    least: int, drawn: tuple[G.Tensor, G.Tensor, Settings], seed: int, check: Check, normal: Check
-) -> None:
+@given(drawn=CONVOLUTIONS, seed=st.integers(0, 2**32 - 1))
+def test_a_convolution_and_its_gradients(least: int, drawn: Drawn, seed: int, numpy: Subject) -> None:
     x, w, settings = drawn
     y = G.conv2d(x, w, **settings)
     g = G.variable("g", y.shape, y.dtype)
@@ -74,19 +58,18 @@ def test_a_convolution_and_its_gradients(
     }
     inputs = {"x": x, "w": w, "g": g}
     with inner_length(least):
-        check(G.Function(inputs, outputs), normal(seed, inputs))
+        check(numpy, G.Function(inputs, outputs), normal(seed, inputs))
 
 
 @WAYS
 @pytest.mark.parametrize("momentum", [False, True], ids=["plain", "momentum"])
-@given(drawn=convolutions(), seed=st.integers(0, 2**32 - 1))
+@given(drawn=CONVOLUTIONS, seed=st.integers(0, 2**32 - 1))
 def test_filters_that_are_state_learn_in_place_in_either_layout(
     least: int,
-    drawn: tuple[G.Tensor, G.Tensor, Settings],
+    drawn: Drawn,
     seed: int,
     momentum: bool,
-    check: Check,
-    normal: Check,
+    numpy: Subject,
 ) -> None:
     x, w, settings = drawn
     v, eta = G.variable("v", w.shape, w.dtype), G.variable("eta", (), w.dtype)
@@ -98,13 +81,13 @@ def test_filters_that_are_state_learn_in_place_in_either_layout(
     function = G.Function({"x": x, "eta": eta}, {"cost": cost}, {"w": w, "v": v}, updates)
     values = normal(seed, {"x": x, "w": w, "v": v, "eta": eta})
     with inner_length(least):
-        check(function, {n: values[n] for n in ("x", "eta")}, {n: values[n] for n in ("w", "v")})
+        check(numpy, function, {n: values[n] for n in ("x", "eta")}, {n: values[n] for n in ("w", "v")})
 
 
 @WAYS
-@given(drawn=convolutions(), seed=st.integers(0, 2**32 - 1))
+@given(drawn=CONVOLUTIONS, seed=st.integers(0, 2**32 - 1))
 def test_filters_shared_by_convolutions_of_different_geometry(
-    least: int, drawn: tuple[G.Tensor, G.Tensor, Settings], seed: int, check: Check, normal: Check
+    least: int, drawn: Drawn, seed: int, numpy: Subject
 ) -> None:
     x, w, settings = drawn
     groups = settings["groups"]
@@ -114,7 +97,7 @@ def test_filters_shared_by_convolutions_of_different_geometry(
     function = G.Function({"x": x}, {"cost": cost}, {"w": w}, {"w": w - G.grad(cost, w) * 0.5})
     values = normal(seed, {"x": x, "w": w})
     with inner_length(least):
-        check(function, {"x": values["x"]}, {"w": values["w"]})
+        check(numpy, function, {"x": values["x"]}, {"w": values["w"]})
 
 
 @WAYS
@@ -124,8 +107,7 @@ def test_no_images_no_channels_or_no_maps(
     least: int,
     shapes: tuple[tuple[int, ...], tuple[int, ...]],
     kernel: tuple[int, int],
-    check: Check,
-    normal: Check,
+    numpy: Subject,
 ) -> None:
     x, w = G.variable("x", shapes[0]), G.variable("w", (*shapes[1], *kernel))
     cost = (G.conv2d(x, w) * 2.0).sum()
@@ -134,18 +116,23 @@ def test_no_images_no_channels_or_no_maps(
     state = {"w": values["w"]}
     with inner_length(least):
         assert (
-            not check(G.Function({"x": x}, {"dx": dx, "dw": dw}, {"w": w}), {"x": values["x"]}, state)
+            not check(numpy, G.Function({"x": x}, {"dx": dx, "dw": dw}, {"w": w}), {"x": values["x"]}, state)
             .outputs["dw"]
             .any()
         )
     with inner_length(least):
-        check(G.Function({"x": x}, {"cost": cost}, {"w": w}, {"w": w * 0.5 - dw}), {"x": values["x"]}, state)
+        check(
+            numpy,
+            G.Function({"x": x}, {"cost": cost}, {"w": w}, {"w": w * 0.5 - dw}),
+            {"x": values["x"]},
+            state,
+        )
 
 
 @WAYS
 @given(seed=st.integers(0, 2**32 - 1), dtype=st.sampled_from(["float32", "float64"]))
 def test_a_product_with_a_nan_or_an_infinity_stays_where_it_belongs(
-    seed: int, dtype: str, least: int, check: Check
+    seed: int, dtype: str, least: int, numpy: Subject
 ) -> None:
     """One bad pixel reaches exactly the outputs whose windows see it."""
     rng = np.random.default_rng(seed)
@@ -153,4 +140,4 @@ def test_a_product_with_a_nan_or_an_infinity_stays_where_it_belongs(
     pixels, filters = rng.normal(size=x.shape).astype(dtype), rng.normal(size=w.shape).astype(dtype)
     pixels[tuple(rng.integers(0, x.shape))] = rng.choice([np.nan, np.inf])
     with inner_length(least):
-        check(G.Function({"x": x, "w": w}, {"y": G.conv2d(x, w)}), {"x": pixels, "w": filters})
+        check(numpy, G.Function({"x": x, "w": w}, {"y": G.conv2d(x, w)}), {"x": pixels, "w": filters})

@@ -14,12 +14,12 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from isograd import graph as G
+from isograd_conformance.checks import bytes_of
+from isograd_conformance.strategies.networks import small_data, small_step, small_weights
 from isograd_numpy import executable
 from isograd_numpy.backend import NumpyBackend
 
 Array = np.ndarray[Any, Any]
-Check = Callable[..., Any]
-Network = Callable[..., G.Function]
 
 
 @pytest.fixture(autouse=True, params=[0, 2**40], ids=["bound", "copied"])
@@ -28,36 +28,21 @@ def _bound_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(executable, "_BOUND_BYTES", request.param)
 
 
-def training_data(seed: int) -> dict[str, Array]:
-    rng = np.random.default_rng(seed)
-    return {
-        "images": rng.integers(0, 256, size=(30, 1, 12, 12)).astype("uint8"),
-        "labels": rng.integers(0, 10, size=30).astype("int32"),
-    }
-
-
 def steps_of(seed: int, steps: int, batch: int = 4) -> dict[str, Array]:
     rng = np.random.default_rng(seed)
     rows = rng.integers(0, 30, size=(steps, batch)).astype("int32")
     return {"rows": rows, "eta": np.full(steps, 0.01, "float32")}
 
 
-def weights(function: G.Function, seed: int) -> dict[str, Array]:
-    rng = np.random.default_rng(seed)
-    return {n: np.asarray(rng.normal(size=w.shape) * 0.1, w.dtype) for n, w in function.state.items()}
-
-
-def test_threads_get_the_bits_that_they_would_get_alone(
-    network: Network, backend: NumpyBackend, same_bits: Check
-) -> None:
-    function = network()
+def test_threads_get_the_bits_that_they_would_get_alone(backend: NumpyBackend) -> None:
+    function = small_step("float32")
     compiled = backend.compile(function, "cpu")
-    resident = training_data(0)  # shared by two threads; the others have their own
-    sets = [resident, resident, training_data(1), training_data(2)]
+    resident = small_data(0)  # shared by two threads; the others have their own
+    sets = [resident, resident, small_data(1), small_data(2)]
 
     def run(thread: int, start: Callable[[], Any]) -> list[tuple[dict[str, Array], dict[str, Array]]]:
         start()
-        results, state = [], weights(function, thread)
+        results, state = [], small_weights(function, thread)
         for repeat in range(6):
             per_step = steps_of(10 * thread + repeat, 5)
             outputs, state = backend.run_steps(compiled, state, sets[thread], per_step, 5)
@@ -70,8 +55,8 @@ def test_threads_get_the_bits_that_they_would_get_alone(
         together = [pool.submit(run, thread, barrier.wait) for thread in range(4)]
     for thread, future in enumerate(together):
         for (outputs, state), (alone, state_alone) in zip(future.result(), run(thread, bool), strict=True):
-            assert same_bits(outputs, alone)
-            assert same_bits(state, state_alone)
+            assert bytes_of(outputs) == bytes_of(alone)
+            assert bytes_of(state) == bytes_of(state_alone)
 
 
 def test_products_that_blas_itself_divides_among_threads(backend: NumpyBackend) -> None:
@@ -88,20 +73,6 @@ def test_products_that_blas_itself_divides_among_threads(backend: NumpyBackend) 
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(run, range(12))) == [run(seed) for seed in range(12)]
-
-
-def test_two_executables_interleaved_do_not_disturb_each_other(
-    network: Network, backend: NumpyBackend, same_bits: Check
-) -> None:
-    function, data = network(), training_data(0)
-    first, second = (backend.compile(function, "cpu") for _ in range(2))
-    alone = backend.run_steps(first, weights(function, 0), data, steps_of(0, 6), 6)[1]
-    state, other = weights(function, 0), weights(function, 1)
-    for step in range(6):
-        per_step = {name: rows[step : step + 1] for name, rows in steps_of(0, 6).items()}
-        _, state = backend.run_steps(first, state, data, per_step, 1)
-        _, other = backend.run_steps(second, other, data, steps_of(step, 1), 1)
-    assert same_bits(state, alone)
 
 
 def picked(dtype: str = "float32", size: tuple[int, ...] = (1000, 20)) -> G.Function:
@@ -154,18 +125,16 @@ def test_large_resident_arrays_are_read_where_they_lie(
     assert peak < data.nbytes / 10
 
 
-def test_small_resident_arrays_share_one_plan(
-    network: Network, backend: NumpyBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_resident_arrays_share_one_plan(backend: NumpyBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plan of `__call__` too, so that other data of the same size cost no new one."""
     monkeypatch.undo()
     made, make = [], executable.make_plan
     monkeypatch.setattr(executable, "make_plan", lambda *args: made.append(args) or make(*args))
-    function = network()
+    function = small_step("float32")
     compiled = backend.compile(function, "cpu")
     for seed in range(3):
-        data, per_step = training_data(seed), steps_of(seed, 2)
-        _, state = backend.run_steps(compiled, weights(function, seed), data, per_step, 2)
+        data, per_step = small_data(seed), steps_of(seed, 2)
+        _, state = backend.run_steps(compiled, small_weights(function, seed), data, per_step, 2)
         compiled({**data, **{name: rows[0] for name, rows in per_step.items()}}, state)
     assert len(made) == 1
 
@@ -183,31 +152,29 @@ class Interrupted:
         return self.rows[step]
 
 
-def test_an_interrupted_run_leaves_nothing_behind(
-    network: Network, backend: NumpyBackend, same_bits: Check
-) -> None:
-    function, data = network(), training_data(0)
+def test_an_interrupted_run_leaves_nothing_behind(backend: NumpyBackend) -> None:
+    function, data = small_step("float32"), small_data(0)
     compiled = backend.compile(function, "cpu")
-    state, per_step = weights(function, 0), steps_of(0, 5)
-    before = {name: array.copy() for name, array in state.items()}
+    state, per_step = small_weights(function, 0), steps_of(0, 5)
+    before = bytes_of(state)
     expected = backend.run_steps(compiled, state, data, per_step, 5)
     for at in range(5):
         interrupted = {**per_step, "eta": Interrupted(per_step["eta"], at)}
         with pytest.raises(KeyboardInterrupt):
             backend.run_steps(compiled, state, data, interrupted, 5)
-        assert same_bits(state, before)
+        assert bytes_of(state) == before
         again = backend.run_steps(compiled, state, data, per_step, 5)
-        assert same_bits(again[0], expected[0])
-        assert same_bits(again[1], expected[1])
+        assert bytes_of(again[0]) == bytes_of(expected[0])
+        assert bytes_of(again[1]) == bytes_of(expected[1])
 
 
-def test_memory_does_not_grow_from_run_to_run(network: Network, backend: NumpyBackend) -> None:
-    function = network()
+def test_memory_does_not_grow_from_run_to_run(backend: NumpyBackend) -> None:
+    function = small_step("float32")
     compiled = backend.compile(function, "cpu")
 
     def run(seed: int) -> None:
-        data = training_data(seed)  # a new set each time: the plans of old ones have to go
-        _, state = backend.run_steps(compiled, weights(function, seed), data, steps_of(seed, 2), 2)
+        data = small_data(seed)  # a new set each time: the plans of old ones have to go
+        _, state = backend.run_steps(compiled, small_weights(function, seed), data, steps_of(seed, 2), 2)
         compiled({**data, **{name: rows[0] for name, rows in steps_of(seed, 1).items()}}, state)
 
     tracemalloc.start()
@@ -223,14 +190,14 @@ def test_memory_does_not_grow_from_run_to_run(network: Network, backend: NumpyBa
     assert grown - settled < settled / 10
 
 
-def test_steps_need_no_memory_but_for_their_results(network: Network, backend: NumpyBackend) -> None:
+def test_steps_need_no_memory_but_for_their_results(backend: NumpyBackend) -> None:
     """A hundred steps allocate no more than ten, beside a row of results for each."""
-    function, data = network(), training_data(0)
+    function, data = small_step("float32"), small_data(0)
     compiled = backend.compile(function, "cpu")
     peaks = []
     for steps in (10, 10, 100):
         tracemalloc.start()
-        backend.run_steps(compiled, weights(function, 0), data, steps_of(0, steps), steps)
+        backend.run_steps(compiled, small_weights(function, 0), data, steps_of(0, steps), steps)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[2] - peaks[1] < 90 * 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 
 from isograd import graph as G
 from isograd.graph.tensor import topological
+from isograd_conformance.strategies.networks import small_step
 from isograd_numpy.plan import Plan
 from isograd_numpy.program import make_plan
 
 Array = np.ndarray[Any, Any]
-Network = Callable[..., G.Function]
 
 
 class Made(NamedTuple):
@@ -43,15 +42,15 @@ def planned(function: G.Function) -> Made:
         return Made(make_plan(G.simplify(function), {}), buffers)
 
 
-def test_a_weight_is_stepped_in_place_without_a_buffer_for_its_gradient(network: Network) -> None:
-    made = planned(network())
+def test_a_weight_is_stepped_in_place_without_a_buffer_for_its_gradient() -> None:
+    made = planned(small_step("float32"))
     for name in ("w1", "w2", "w3"):
         shape = made.plan.function.state[name].shape
         assert made.buffers.count((shape, "float32")) == 1, name  # the state itself
 
 
-def test_a_gradient_that_is_asked_for_has_its_buffer(network: Network) -> None:
-    function = network()
+def test_a_gradient_that_is_asked_for_has_its_buffer() -> None:
+    function = small_step("float32")
     w = function.state["w3"]
     outputs = {"gradient": G.grad(function.outputs["cost"], w)}
     made = planned(G.Function(function.inputs, outputs, function.state, function.updates))
@@ -71,8 +70,8 @@ def pooling_index(made: Made) -> G.Tensor:
     return index
 
 
-def test_pooling_without_overlap_makes_no_index(network: Network) -> None:
-    function = network()
+def test_pooling_without_overlap_makes_no_index() -> None:
+    function = small_step("float32")
     made = planned(function)
     assert id(pooling_index(made)) not in made.plan.values
     outputs = {"index": pooling_index(made)}
@@ -87,8 +86,8 @@ def test_overlapping_windows_do_make_an_index() -> None:
     assert id(pooling_index(made)) in made.plan.values
 
 
-def test_a_convolution_and_its_weight_gradient_share_their_patches(network: Network) -> None:
-    made = planned(network())
+def test_a_convolution_and_its_weight_gradient_share_their_patches() -> None:
+    made = planned(small_step("float32"))
     convolutions = [n for n in made.plan.function.nodes if n.primitive in ("conv2d", "conv2d_dw")]
     patches = [value for key, value in made.plan.notes.items() if key[0] == "patches"]
     assert (len(convolutions), len(patches)) == (4, 2)
@@ -132,9 +131,9 @@ def test_softmax_and_its_cost_take_one_exponential() -> None:
     assert sum(getattr(call, "func", None) is np.exp for call in made.plan.calls) == 1
 
 
-def test_filters_lie_as_their_convolution_reads_them(network: Network) -> None:
+def test_filters_lie_as_their_convolution_reads_them() -> None:
     """No call copies a state: neither forward, nor backward, nor in the update."""
-    made = planned(network())
+    made = planned(small_step("float32"))
     for state in made.plan.state.values():
         copies = [a for call, a in zip(made.plan.calls, made.arguments(), strict=True) if _is_copy(call)]
         assert not any(np.may_share_memory(arguments[1], state) for arguments in copies)

@@ -2,7 +2,8 @@
 
     pytest --pyargs isograd_conformance --backend mine
 
-Importing this package imports neither Hypothesis nor any framework: pytest does so in every run, for the plugin.
+Importing this package imports neither Hypothesis nor any framework: pytest does so in every run, for its
+plugin.
 """
 
 __version__ = "0.1.0"

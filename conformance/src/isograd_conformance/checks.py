@@ -22,7 +22,9 @@ class Checked(NamedTuple):
     state: dict[str, HostArray]
 
 
-def check(subject: Subject, function: Function, inputs: HostArrays, state: HostArrays | None = None) -> Checked:
+def check(
+    subject: Subject, function: Function, inputs: HostArrays, state: HostArrays | None = None
+) -> Checked:
     """Compile and call twice: right within the bound, nothing given is changed, the same bits where promised.
 
     Parameters
@@ -64,7 +66,7 @@ def check_executable(
 
 def hold(
     subject: Subject, function: Function, results: Results, inputs: HostArrays, state: HostArrays
-) -> None:  # fmt: skip
+) -> None:
     """Fail unless outputs and new state are within twice the bound of the reference."""
     wanted: dict[str, Tensor] = {f"output {name}": t for name, t in function.outputs.items()}
     wanted |= {f"state {name}": t for name, t in {**function.state, **function.updates}.items()}

@@ -61,7 +61,7 @@ def first_step(
 
 def step_inputs(
     net: Network, data: Dataset, chunk: Chunk, mini_batch_size: int, eta: float
-) -> dict[str, HostArray]:  # fmt: skip
+) -> dict[str, HostArray]:
     """All inputs of the one step of a chunk: the data set, and what core draws for it."""
     order = epoch_order(net.seed, chunk.epoch, len(data), True)
     drawn = draw(net.architecture, net.seed, chunk, order, mini_batch_size, eta)
@@ -200,7 +200,7 @@ class _Layers:
         state = self._named(i, {p: v for p, v in graph.state.items() if p not in graph.parameters})
         masks = self._named(
             i, {n.removeprefix(MASK): v for n, v in graph.inputs.items() if n.startswith(MASK)}
-        )  # fmt: skip
+        )
         (y,), _ = graph.architecture.layers[i].build((x,), params, state, "train", masks)
         return y
 

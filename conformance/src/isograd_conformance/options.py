@@ -1,4 +1,4 @@
-"""What the command line says of a run of the suite. Light: pytest imports it in every run, through the plugin."""
+"""What the command line says of a run of the suite. Light: pytest imports it in every run, by the plugin."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ class Options:
         Multiplies the number of examples.
     long : bool
         Whether tests run that take minutes.
+    shrink : bool
+        Whether a failure is made small, which takes many more runs.
     """
 
     backends: tuple[str, ...] = ()
     profile: str = "quick"
     scale: float = 1.0
     long: bool = False
+    shrink: bool = True
 
 
 # The tests' decorators are evaluated at import, when no configuration is at hand.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from isograd_conformance.subject import Subject
 
 SUITE = "isograd_conformance.suite"
-HELP = "NAME[:DEVICE] of a backend for the conformance suite; may be repeated; 'all' is every usable one"
+HELP = "a backend for the conformance suite; may be repeated; 'all' is every usable one; short: --backend"
 MARKERS = (
     "long: takes minutes; run by --conformance-long or the thorough profile",
     "same_bits: holds where the backend declares deterministic",
@@ -34,11 +35,12 @@ pytest.register_assert_rewrite(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("isograd-conformance", "the conformance suite of isograd backends")
+    _add_backend(parser, "--conformance-backend")
     group.addoption(
         "--conformance-profile",
         choices=("quick", "thorough"),
         default="quick",
-        help="quick draws the same few examples each time; thorough many, others each time, and runs long tests",
+        help="quick: the same few examples each time; thorough: many, others each time, and long tests",
     )
     group.addoption(
         "--conformance-scale",
@@ -48,22 +50,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="multiply the number of examples that each test draws",
     )
     group.addoption(
-        "--conformance-long", action="store_true", help="run also the tests that take minutes"
-    )  # fmt: skip
+        "--conformance-no-shrink",
+        action="store_true",
+        help="report a failure as it was found: making it small compiles many more functions",
+    )
+    group.addoption("--conformance-long", action="store_true", help="run also the tests that take minutes")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Iterator[None]:
-    """Add --backend after all others had their say: the name is common, and another's meaning goes first."""
+    """Add --backend, short for --conformance-backend, to runs that use it and have no other of that name.
+
+    The name is common, so it is not taken from every project whose environment has the suite. Where the
+    command line names the suite it is added before conftest files are looked for: a backend may have the
+    name of a package, which pytest would otherwise take for one to collect.
+    """
+    used = [argument for argument in args if argument.partition("=")[0] == "--backend"]
+    early = bool(used) and any("isograd_conformance" in argument for argument in args)
+    if early:
+        _add_backend(parser, "--backend")
+        early_config.known_args_namespace = parser.parse_known_args(args, copy(early_config.option))
     yield
     _, unknown = parser.parse_known_and_unknown_args(args, copy(early_config.option))
-    if any(argument.partition("=")[0] == "--backend" for argument in unknown):
-        group = parser.getgroup("isograd-conformance")
-        group.addoption(
-            "--backend", action="append", dest="conformance_backends", metavar="NAME[:DEVICE]", help=HELP
-        )
+    if not early and set(used) & set(unknown):
+        _add_backend(parser, "--backend")
+
+
+def _add_backend(parser: pytest.Parser, name: str) -> None:
+    group = parser.getgroup("isograd-conformance")
+    group.addoption(name, action="append", dest="conformance_backends", metavar="NAME[:DEVICE]", help=HELP)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,12 +94,24 @@ def pytest_configure(config: pytest.Config) -> None:
             profile,
             config.getoption("conformance_scale"),
             config.getoption("conformance_long") or profile == "thorough",
+            not config.getoption("conformance_no_shrink"),
         )
     )
 
 
 def pytest_unconfigure() -> None:
     options.leave()
+
+
+def pytest_sessionstart() -> None:
+    """Make every backend, now that conftest files may have registered some; an unknown one ends the run."""
+    from isograd.errors import IsogradError
+
+    for specification in options.active().backends:
+        try:
+            _subject(specification)
+        except IsogradError as error:
+            raise pytest.UsageError(f"--backend {specification}: {error}") from error
 
 
 def _resolved(given: list[str]) -> tuple[str, ...]:
@@ -98,7 +127,7 @@ def _resolved(given: list[str]) -> tuple[str, ...]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of the suite that takes a `subject` once a backend, one that takes a `pair` once a pair."""
-    if not _in_suite(metafunc.module.__name__):
+    if not _in_suite(metafunc.module):
         return
     backends = options.active().backends
     if not backends:
@@ -109,7 +138,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = [(a, b) for a in backends for b in backends if a != b]
         if {"unordered"} & {mark.name for mark in metafunc.definition.iter_markers()}:
             pairs = [(a, b) for a, b in pairs if backends.index(a) < backends.index(b)]
-        few = pytest.mark.skip(reason="needs two or more backends: give --backend repeatedly, or --backend all")
+        few = pytest.mark.skip(
+            reason="needs two or more backends: give --backend repeatedly, or --backend all"
+        )
         params = [pytest.param(pair, id="-".join(pair)) for pair in pairs] or [
             pytest.param(None, marks=few, id="one backend")
         ]
@@ -119,14 +150,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if options.active().long:
         return
-    skip = pytest.mark.skip(reason="takes minutes: give --conformance-long, or --conformance-profile thorough")
+    skip = pytest.mark.skip(
+        reason="takes minutes: give --conformance-long, or --conformance-profile thorough"
+    )
     for item in items:
-        if item.get_closest_marker("long") and _in_suite(getattr(item, "module", item).__name__):
+        if isinstance(item, pytest.Function) and item.get_closest_marker("long") and _in_suite(item.module):
             item.add_marker(skip)
 
 
-def _in_suite(module: str) -> bool:
-    return module.startswith(SUITE)
+def _in_suite(module: ModuleType) -> bool:
+    return module.__name__.startswith(SUITE)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from isograd_conformance.options import active
 
 # How many times as many examples as in the quick profile.
 FACTORS = {"quick": 1, "thorough": 25}
+# All but Hypothesis's explanations, whose many further runs are dear where each compiles.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink)
 
 
 def examples(number: int) -> settings:
@@ -23,5 +25,6 @@ def examples(number: int) -> settings:
         derandomize=quick,
         deadline=None,
         print_blob=not quick,
+        phases=[phase for phase in PHASES if options.shrink or phase is not Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

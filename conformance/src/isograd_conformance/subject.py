@@ -84,9 +84,7 @@ class Subject:
     def compile_native_gradient(self, function: Function, cost: str, wrt: Sequence[str]) -> Executable:
         return self.backend.compile_native_gradient(function, cost, wrt, self.device)
 
-    def call(
-        self, executable: Executable, inputs: HostArrays, state: HostArrays | None = None
-    ) -> Results:  # fmt: skip
+    def call(self, executable: Executable, inputs: HostArrays, state: HostArrays | None = None) -> Results:
         """One call, from host to host."""
         outputs, new = executable(self.send(inputs), self.send(state or {}))
         return Results(self.fetch(outputs), self.fetch(new))

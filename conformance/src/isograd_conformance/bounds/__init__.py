@@ -1,8 +1,8 @@
 """The rounding-error bound of a graph: what a correct evaluation may differ by, element by element.
 
-`track` runs the reference evaluation in float64 over pairs of a value and an absolute bound on its error; one
-rule a primitive carries the bounds along (`structure`, `elementwise`, `sums`). Nothing is tuned: each rule has
-its source beside it, and what it takes of a backend is what the backend declares.
+`track` runs the reference evaluation in float64 over pairs of a value and an absolute bound on its error;
+one rule a primitive carries the bounds along (`structure`, `elementwise`, `sums`). Nothing is tuned: each
+rule has its source beside it, and what it takes of a backend is what the backend declares.
 """
 
 from __future__ import annotations

@@ -17,25 +17,34 @@ def _roundings(a: Application) -> float:
 
 @rule("add", "sub")
 def _sum_of_two(a: Application) -> Array:
-    """u of the result; exact beside an exact 0, and in underflow (Higham, section 2.1) unless flushed."""
-    (x, ex), (y, ey) = a.operands
+    """u of the result; exact beside an exact 0, and in underflow (Higham, section 2.1) unless flushed.
+
+    Where sums may be reordered and products distributed over them, as in w - eta (g + c w), an addition
+    costs up to two roundings of as much as all terms together: its own, and that of a coefficient such as
+    1 - eta c.
+    """
+    ex, ey = (operand.error for operand in a.operands)
     inherited = ex + ey
-    exact = ((x == 0) & (ex == 0)) | ((y == 0) & (ey == 0))
-    whole = abs(a.value) + inherited
+    mx, my = a.magnitudes
+    exact = ((mx == 0) & (ex == 0)) | ((my == 0) & (ey == 0))
+    whole = (2 * (mx + my) if a.arithmetic.reorders else abs(a.value)) + inherited
+    error = inherited + np.where(exact, 0, _roundings(a) * whole)
     if a.arithmetic.flushes_subnormals:
         # Beside an exact 0 too, a subnormal sum may become 0.
         lost = a.rounded(whole, 0.0)
-        return inherited + np.where(exact, 0, _roundings(a) * whole) + np.where(whole <= 2 * lost, lost, 0)
-    return inherited + np.where(exact, 0, _roundings(a) * whole)
+        error = error + np.where(abs(a.value) <= inherited + lost, lost, 0)
+    return error
 
 
 @rule("mul")
 def _product(a: Application) -> Array:
+    """u of the result; of the terms' products, where a factor may be distributed over a sum."""
     (x, ex), (y, ey) = a.operands
     inherited = abs(x) * ey + abs(y) * ex + ex * ey
     # An error of 0 stays 0 beside an infinite factor.
     inherited = np.where((ex == 0) & (ey == 0), 0, inherited)
-    return inherited + a.rounded(abs(a.value) + inherited, _roundings(a))
+    size = a.magnitudes[0] * a.magnitudes[1] if a.arithmetic.reorders else abs(a.value)
+    return inherited + a.rounded(size + inherited, _roundings(a))
 
 
 @rule("div")
@@ -91,7 +100,7 @@ def _function(a: Application) -> Array:
 
 
 def _pow_slope(a: Application, low: Array, high: Array) -> Array:
-    """|p| |x|^(p - 1) is monotonic on either side of 0; where 0 lies between, it is largest there or inside."""
+    """|p| |x|^(p - 1) is monotonic on either side of 0: largest at an end, or at 0 if that lies between."""
     p = a.node.attributes["exponent"]
     if p == 0:
         return np.zeros(low.shape)

@@ -52,7 +52,8 @@ def _cast(a: Application) -> Array:
         if source not in FLOATING:
             return x.error
         low, high = np.trunc(x.value - x.error), np.trunc(x.value + x.error)
-        return np.maximum(high - np.trunc(x.value), np.trunc(x.value) - low)
+        truncated: Array = np.maximum(high - np.trunc(x.value), np.trunc(x.value) - low)
+        return truncated
     narrowed = dtype == "float32" and source in ("float64", "int32")
     return x.error + (a.rounded(abs(a.value) + x.error, a.unit) if narrowed else 0)
 

@@ -23,11 +23,9 @@ _COUNTS: dict[str, Callable[[Tensor], int]] = {
     "unpool2d": lambda n: prod(n.inputs[1].shape[2:]),
     "matmul": lambda n: n.inputs[0].shape[-1],
     "conv2d": lambda n: prod(n.inputs[1].shape[1:]),
-    "conv2d_dx": lambda n: (
-        n.inputs[1].shape[0] // n.attributes["groups"] * prod(n.inputs[1].shape[2:])
-    ),
+    "conv2d_dx": lambda n: n.inputs[1].shape[0] // n.attributes["groups"] * prod(n.inputs[1].shape[2:]),
     "conv2d_dw": lambda n: n.inputs[1].shape[0] * prod(n.inputs[1].shape[2:]),
-}  # fmt: skip
+}
 
 
 def terms(node: Tensor) -> int:
@@ -79,7 +77,8 @@ def _convolution(a: Application) -> Array:
         return found
     # The largest sum of magnitudes anywhere stands for the norms of image and filters.
     largest = np.max(whole, initial=0, where=np.isfinite(whole))
-    return found + WINOGRAD_GROWTH * gamma(terms(a.node), a.unit) * largest
+    found += WINOGRAD_GROWTH * gamma(terms(a.node), a.unit) * largest
+    return found
 
 
 def _products(a: Application) -> tuple[Array, Array]:
@@ -97,12 +96,13 @@ def _products(a: Application) -> tuple[Array, Array]:
 
 
 def _winograd_growth() -> float:
-    """By how much F(4x4, 3x3), the largest Winograd convolution in use, may magnify the rounding errors.
+    """By how much F(4x4, 3x3), the largest Winograd convolution in use, may magnify rounding errors.
 
-    The product of the norms of its three transforms, squared for two dimensions (Barabasz, Anderson, Soodhalter
-    and Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks", ACM
-    TOMS 46, 2020, theorem 1); the matrices are Lavin and Gray's ("Fast algorithms for convolutional neural
-    networks", CVPR 2016). A convolution by Fourier transforms grows only by log n (Higham, theorem 24.2).
+    The product of the norms of its three transforms, squared for two dimensions (Barabasz, Anderson,
+    Soodhalter and Gregg, "Error analysis and improving the accuracy of Winograd convolution for deep neural
+    networks", ACM TOMS 46, 2020, theorem 1); the matrices are Lavin and Gray's ("Fast algorithms for
+    convolutional neural networks", CVPR 2016). A convolution by Fourier transforms grows only by log n
+    (Higham, theorem 24.2).
     """
     outputs = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
     filters = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
@@ -142,4 +142,5 @@ def _logsumexp(a: Application) -> Array:
     declared = 2 * a.ulps(0.0) * u * abs(a.value)
     inner = error.max(axis=axes) + u * moved + exp_error + gamma(k, u)
     lost = a.rounded(np.ones(a.value.shape), 0.0, k)
-    return inner + log_error * abs(np.log(total)) + u * (abs(a.value) + inner) + declared + lost
+    bound: Array = inner + log_error * abs(np.log(total)) + u * (abs(a.value) + inner) + declared + lost
+    return bound

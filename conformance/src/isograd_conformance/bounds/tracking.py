@@ -40,8 +40,8 @@ SQRT_ULPS = 1.0
 class Tracked(NamedTuple):
     """A tensor's value in float64 and, for each element, what a correct evaluation may differ by.
 
-    Where a branch is decided by less than its bound either branch is right: the error of a truth value is then
-    1, of an index the distance of the candidates, or infinite where nothing is known.
+    Where a branch is decided by less than its bound either branch is right: the error of a truth value is
+    then 1, of a sign 2, of an index infinite.
     """
 
     value: Array
@@ -60,6 +60,8 @@ class Arithmetic:
         Whether subnormal operands and results may become zero.
     normwise_convolution : bool
         Whether convolutions are held to a normwise bound.
+    reorders : bool
+        Whether sums may be reordered and products distributed over them.
     products : mapping of dtype to precision
         In which precision the operands of sums of products are read, where that is less than their dtype.
     """
@@ -67,6 +69,7 @@ class Arithmetic:
     ulps: Mapping[str, float] = field(default_factory=dict)
     flushes_subnormals: bool = False
     normwise_convolution: bool = False
+    reorders: bool = False
     products: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -77,6 +80,7 @@ class Arithmetic:
             capabilities.ulps,
             capabilities.flushes_subnormals,
             capabilities.normwise_convolution,
+            capabilities.fuses,
             {dtype: backend.precision(dtype, device) for dtype in FLOATING & capabilities.dtypes},
         )
 
@@ -97,6 +101,8 @@ class Application:
     unit : float
         The unit roundoff u of the node's dtype.
     arithmetic : Arithmetic
+    magnitudes : list of ndarray
+        Of each operand |v|, or where sums may be reordered the sum of the absolute values of its terms.
     """
 
     node: Tensor
@@ -104,6 +110,7 @@ class Application:
     value: Array
     unit: float
     arithmetic: Arithmetic
+    magnitudes: list[Array]
 
     def applied(self, *operands: Array) -> Array:
         """The primitive, applied to errors or magnitudes in place of values."""
@@ -174,15 +181,18 @@ def track(
     nodes = topological(tensors)
     computed = dict(zip(map(id, nodes), evaluate(nodes, values, precision="float64"), strict=True))
     known: dict[int, Tracked] = {}
+    magnitudes: dict[int, Array] = {}
     with np.errstate(all="ignore"):
         for node in nodes:
             value = computed[id(node)]
             operands = [known[id(x)] for x in node.inputs]
             if operands:
-                application = Application(node, operands, value, UNIT[node.dtype], arithmetic)
+                below = [magnitudes[id(x)] for x in node.inputs]
+                application = Application(node, operands, value, UNIT[node.dtype], arithmetic, below)
                 error = np.broadcast_to(RULES[node.primitive](application), value.shape)
             else:
                 error = _read(node, value, arithmetic) + (errors or {}).get(node.name, 0)
+            magnitudes[id(node)] = _magnitude(node, value, magnitudes, arithmetic)
             exact = not any(x.error.any() for x in operands)
             known[id(node)] = Tracked(value, _settled(value, error, node.dtype, exact))
     return [known[id(t)] for t in tensors]
@@ -195,6 +205,25 @@ def _read(node: Tensor, value: Array, arithmetic: Arithmetic) -> Array:
         small = abs(value) < float(np.finfo(node.dtype).smallest_normal)
         error = np.where(small, abs(value), error)
     return error
+
+
+# In these a sum stays a sum of the same terms.
+_MOVING = frozenset({"reshape", "transpose", "broadcast_to", "slice", "stop_gradient"})
+
+
+def _magnitude(node: Tensor, value: Array, known: Mapping[int, Array], arithmetic: Arithmetic) -> Array:
+    """The sum of the absolute values of the terms of a linear combination, or |v|."""
+    operands = [known[id(x)] for x in node.inputs]
+    if arithmetic.reorders and node.dtype in FLOATING:
+        if node.primitive in ("add", "sub"):
+            return np.asarray(operands[0] + operands[1])
+        if node.primitive == "mul":
+            return np.asarray(operands[0] * operands[1])
+        if node.primitive == "neg":
+            return operands[0]
+        if node.primitive in _MOVING:
+            return np.asarray(REFERENCE[node.primitive](*operands, **node.attributes))
+    return np.abs(value) if node.dtype in FLOATING else value
 
 
 def _settled(value: Array, error: Array, dtype: str, exact: bool) -> Array:

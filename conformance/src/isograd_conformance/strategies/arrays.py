@@ -82,7 +82,6 @@ def _backwards(a: HostArray) -> HostArray:
     return a[reverse].copy()[reverse] if a.ndim else a.copy()
 
 
-
 # The same values in another layout of memory.
 LAYOUTS: dict[str, Callable[[HostArray], HostArray]] = {
     "C order": np.copy,

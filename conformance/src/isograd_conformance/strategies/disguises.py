@@ -71,7 +71,7 @@ def disguised(draw: Draw, name: str, operand: Operand) -> tuple[Tensor, Source]:
 
 
 @st.composite
-def several(draw: st.DrawFn, primitive: str, dtype: str, most: int = 4) -> Drawn:
+def several(draw: st.DrawFn, primitive: str, dtype: str, most: int = 6) -> Drawn:
     """A function of one to `most` applications of a primitive, each twice.
 
     The second is on the same shapes with other values: what one lowering leaves for others must not be
@@ -80,9 +80,7 @@ def several(draw: st.DrawFn, primitive: str, dtype: str, most: int = 4) -> Drawn
     outputs: dict[str, Tensor] = {}
     variables: dict[str, Tensor] = {}
     sources: dict[str, Source] = {}
-    chosen: Sequence[Application] = draw(
-        st.lists(applications(primitive, dtype), min_size=1, max_size=most)
-    )  # fmt: skip
+    chosen: Sequence[Application] = draw(st.lists(applications(primitive, dtype), min_size=1, max_size=most))
     for number, application in enumerate(chosen):
         for twin in ("", "'"):
             operands = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -23,14 +25,20 @@ from isograd_conformance.subject import HostArray
 
 EXAMPLES, CLASSES = 30, 10
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softplus", "tanh")
+Pooling = Literal["max", "average", "l2"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 def small_step(dtype: str, batch: int = 4) -> G.Function:
     """A training step: convolutions, max pooling, a fully connected layer; rows of a data set.
 
-    Inputs: "images" uint8 (30, 1, 12, 12), "labels" int32 (30,), "rows" int32 (batch,), "eta" (). Output "cost".
+    Inputs: "images" uint8 (30, 1, 12, 12), "labels" int32 (30,), "rows" int32 (batch,), "eta" (). Output:
+    "cost".
     """
-    images, labels = G.variable("images", (EXAMPLES, 1, 12, 12), "uint8"), G.variable("labels", (EXAMPLES,), "int32")
+    images, labels = (
+        G.variable("images", (EXAMPLES, 1, 12, 12), "uint8"),
+        G.variable("labels", (EXAMPLES,), "int32"),
+    )
     rows, eta = G.variable("rows", (batch,), "int32"), G.variable("eta", (), dtype)
     shapes = {"w1": (16, 1, 3, 3), "b1": (16,), "w2": (4, 16, 3, 3), "w3": (36, CLASSES), "b3": (CLASSES,)}
     state = {name: G.variable(name, shape, dtype) for name, shape in shapes.items()}
@@ -118,7 +126,9 @@ def layer_lists(draw: st.DrawFn) -> tuple[list[Layer], tuple[int, int, int]]:
 @st.composite
 def _image_layers(draw: st.DrawFn, maps: int, size: int) -> tuple[Layer, int, int]:
     """A layer for images of so many channels and pixels a side; and what it makes of both."""
-    kind = draw(st.sampled_from(["convolution", "convolution and pooling", "pooling", "activation", "dropout"]))
+    kind = draw(
+        st.sampled_from(["convolution", "convolution and pooling", "pooling", "activation", "dropout"])
+    )
     activation = draw(st.sampled_from(ACTIVATIONS))
     if kind == "activation" or size < 4:
         return Activation(activation), maps, size
@@ -130,9 +140,9 @@ def _image_layers(draw: st.DrawFn, maps: int, size: int) -> tuple[Layer, int, in
         return pool(2, stride), maps, (size - 2) // stride + 1
     if kind == "convolution and pooling":
         made = draw(st.integers(1, 3))
-        pooling = draw(st.sampled_from(["max", "average", "l2"]))
+        pooling: Pooling = draw(st.sampled_from(POOLINGS))
         return ConvPool(made, 2, 2, activation, pooling), made, (size - 1) // 2
-    return draw(_convolutions(maps, size, activation))  # type: ignore[no-any-return]
+    return draw(_convolutions(maps, size, activation))
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Every two of the backends given: the same draws to the bit, the same steps within the bound, shared files."""
+"""Every two of the backends: the same draws to the bit, the same steps within the bound, shared files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_run_of_steps_sees_the_same_bits_on_both(pair: Pair) -> None:
 @examples(5)
 def test_the_gradients_of_a_step_agree_within_the_bound(
     pair: Pair, data: st.DataObject, seed: int, rows: int
-) -> None:  # fmt: skip
+) -> None:
     """Both are within twice the bound of the one reference, layer by layer, and so of each other."""
     layers, shape = data.draw(layer_lists())
     rng = np.random.default_rng(seed)

@@ -24,11 +24,8 @@ class Kink(NamedTuple):
     g: Any
 
 
-
 ELEMENTWISE: dict[str, Kink] = {
-    "relu": Kink(
-        G.relu, [-1, -0.0, 0, 2, NAN, INF, -INF], [0, 0, 0, 2, NAN, INF, 0], [0, 0, 0, 1, 0, 1, 0]
-    ),
+    "relu": Kink(G.relu, [-1, -0.0, 0, 2, NAN, INF, -INF], [0, 0, 0, 2, NAN, INF, 0], [0, 0, 0, 1, 0, 1, 0]),
     "sign": Kink(G.sign, [-3, -0.0, 0, 2, NAN, -INF], [-1, 0, 0, 1, NAN, -1], [0] * 6),
     "abs": Kink(G.abs_, [-3, -0.0, 0, 2, INF], [3, 0, 0, 2, INF], [-1, 0, 0, 1, 1]),
     "maximum tie": Kink(lambda x: G.maximum(x, 1.0), [0, 1, 2, NAN], [1, 1, 2, NAN], [0, 0.5, 1, 0]),
@@ -41,14 +38,14 @@ ELEMENTWISE: dict[str, Kink] = {
     "pow 1 at 0": Kink(lambda x: x**1, [0], [0], [1]),
     "pow half at 0": Kink(lambda x: x**0.5, [0], [0], [INF]),
     "pow 0": Kink(lambda x: x**0, [0, NAN, INF], [1, 1, 1], [0, 0, 0]),
-    "where passes 0": Kink(lambda x: G.where(G.greater(x, 0), x * 3, 0.0), [2, -2, NAN], [6, 0, 0], [3, 0, 0]),
+    "where passes 0": Kink(
+        lambda x: G.where(G.greater(x, 0), x * 3, 0.0), [2, -2, NAN], [6, 0, 0], [3, 0, 0]
+    ),
     "branch of inf derivative": Kink(
         lambda x: G.where(G.greater(x, 0), G.sqrt(x), 0.0), [4, 0], [2, 0], [0.25, NAN]
     ),
     "safe sqrt": Kink(G.safe_sqrt, [4, 0], [2, 0], [0.25, 0]),
-    "reduce_max tie": Kink(
-        lambda x: x.max(1), [[1, 3, 3], [2, 1, 0]], [3, 2], [[0, 0.5, 0.5], [1, 0, 0]]
-    ),
+    "reduce_max tie": Kink(lambda x: x.max(1), [[1, 3, 3], [2, 1, 0]], [3, 2], [[0, 0.5, 0.5], [1, 0, 0]]),
     "reduce_max of NaN": Kink(lambda x: x.max(0), [NAN, 1, 2], NAN, None),
     "logsumexp at the infinities": Kink(
         lambda x: G.logsumexp(x, axes=1),
@@ -56,12 +53,14 @@ ELEMENTWISE: dict[str, Kink] = {
         [-INF, 2, 1e4],
         [[0, 0], [0, 1], [1, 0]],
     ),
-    "logsumexp of inf and NaN": Kink(lambda x: G.logsumexp(x, axes=1), [[INF, 1], [NAN, 1]], [INF, NAN], None),
+    "logsumexp of inf and NaN": Kink(
+        lambda x: G.logsumexp(x, axes=1), [[INF, 1], [NAN, 1]], [INF, NAN], None
+    ),
     "L2 pooling": Kink(
         lambda x: G.l2_pool2d(x, window=2), [[[[0, 0], [0, 0]]]], [[[[0]]]], [[[[0, 0], [0, 0]]]]
     ),
     "L2 pooling, not zero": Kink(lambda x: G.l2_pool2d(x, window=2), [[[[3, 0], [0, 4]]]], [[[[5]]]], None),
-}  # fmt: skip
+}
 
 PLANES: dict[str, tuple[Any, Any]] = {
     "tie": ([[3, 3], [3, 3]], [[1, 0], [0, 0]]),
@@ -78,13 +77,18 @@ def pooled_planes(stride: int, names: Sequence[str]) -> Kink:
     """Max pooling of a batch of planes: where each gradient goes."""
     images = [[PLANES[name][0]] for name in names]
     return Kink(
-        lambda x: G.max_pool2d(x, window=2, stride=stride), images, None, [[PLANES[name][1]] for name in names]
-    )  # fmt: skip
+        lambda x: G.max_pool2d(x, window=2, stride=stride),
+        images,
+        None,
+        [[PLANES[name][1]] for name in names],
+    )
 
 
 # Without and with a NaN beside it: a NaN elsewhere must not change where ties go.
 for _stride, _kind in ((2, "apart"), (1, "overlapping")):
-    ELEMENTWISE[f"max pooling, {_kind}"] = pooled_planes(_stride, [name for name in PLANES if "nan" not in name])
+    ELEMENTWISE[f"max pooling, {_kind}"] = pooled_planes(
+        _stride, [name for name in PLANES if "nan" not in name]
+    )
     ELEMENTWISE[f"max pooling with NaN, {_kind}"] = pooled_planes(_stride, list(PLANES))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,23 +11,8 @@ from isograd import graph as G
 from isograd_conformance.checks import check
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import SEEDS, normal
+from isograd_conformance.strategies.convolutions import convolutions
 from isograd_conformance.subject import Subject
-
-Drawn = tuple[G.Tensor, G.Tensor, dict[str, Any]]
-
-
-@st.composite
-def convolutions(draw: st.DrawFn, dtypes: tuple[str, ...]) -> Drawn:
-    """An image, filters that fit, and the settings: borders that no window reaches, groups, one pixel."""
-    dtype, groups = draw(st.sampled_from(dtypes)), draw(st.sampled_from([1, 1, 2, 3]))
-    few, kernels, steps = st.integers(1, 3), st.integers(1, 4), st.sampled_from([1, 1, 1, 2, 3])
-    kernel, extra = (draw(st.tuples(kernels, kernels)) for _ in range(2))
-    stride, dilation = (draw(st.tuples(steps, steps)) for _ in range(2))
-    size = [d * (k - 1) + e for k, e, d in zip(kernel, extra, dilation, strict=True)]
-    ins = draw(few)
-    x = G.variable("x", (draw(few), ins * groups, *size), dtype)
-    w = G.variable("w", (draw(few) * groups, ins, *kernel), dtype)
-    return x, w, {"stride": stride, "dilation": dilation, "groups": groups}
 
 
 @given(data=st.data(), seed=SEEDS)
@@ -52,7 +35,7 @@ def test_a_convolution_and_its_gradients(subject: Subject, data: st.DataObject, 
 @examples(4)
 def test_filters_that_are_state_learn(
     momentum: bool, subject: Subject, data: st.DataObject, seed: int
-) -> None:  # fmt: skip
+) -> None:
     x, w, attributes = data.draw(convolutions(subject.floating))
     v, eta = G.variable("v", w.shape, w.dtype), G.variable("eta", (), w.dtype)
     y = G.conv2d(x, w, **attributes)
@@ -69,7 +52,7 @@ def test_filters_that_are_state_learn(
 @examples(4)
 def test_filters_shared_by_convolutions_of_different_geometry(
     subject: Subject, data: st.DataObject, seed: int
-) -> None:  # fmt: skip
+) -> None:
     x, w, attributes = data.draw(convolutions(subject.floating))
     one = G.conv2d(x, w, **attributes)
     other = G.conv2d(x, w, stride=(2, 1), groups=attributes["groups"])
@@ -84,7 +67,7 @@ def test_filters_shared_by_convolutions_of_different_geometry(
 )
 def test_no_images_no_channels_or_no_maps(
     image: tuple[int, ...], maps: int, channels: int, subject: Subject
-) -> None:  # fmt: skip
+) -> None:
     dtype = subject.floating[0]
     x, w = G.variable("x", image, dtype), G.variable("w", (maps, channels, 2, 2), dtype)
     cost = (G.conv2d(x, w) * 2.0).sum()
@@ -96,9 +79,7 @@ def test_no_images_no_channels_or_no_maps(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_one_bad_pixel_reaches_exactly_the_outputs_whose_windows_see_it(
-    bad: float, subject: Subject
-) -> None:  # fmt: skip
+def test_one_bad_pixel_reaches_exactly_the_outputs_whose_windows_see_it(bad: float, subject: Subject) -> None:
     if subject.capabilities.normwise_convolution:
         pytest.skip(f"{subject.specification} declares normwise_convolution: transforms spread a NaN")
     dtype = subject.floating[0]

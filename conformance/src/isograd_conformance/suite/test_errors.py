@@ -59,12 +59,16 @@ BAD: dict[str, tuple[Spoil, type[Exception], str]] = {
         ArgumentError,
         "indices",
     ),
-    "a negative index": (lambda i, s: i.update(indices=np.asarray([-1, 0], "int32")), ArgumentError, "indices"),
+    "a negative index": (
+        lambda i, s: i.update(indices=np.asarray([-1, 0], "int32")),
+        ArgumentError,
+        "indices",
+    ),
     "a missing state": (lambda i, s: s.clear(), ArgumentError, r"\bw\b"),
     "an unknown state": (lambda i, s: s.update(v=s["w"]), ArgumentError, r"\bv\b"),
     "a state of another shape": (lambda i, s: s.update(w=s["w"][0].copy()), ShapeError, r"\bw\b.*shape"),
     "a state of another dtype": (lambda i, s: s.update(w=_whole((2, 3))), ArgumentTypeError, r"\bw\b.*int32"),
-}  # fmt: skip
+}
 EACH = pytest.mark.parametrize(("spoil", "error", "message"), BAD.values(), ids=BAD.keys())
 
 
@@ -106,9 +110,8 @@ def test_a_run_of_steps_refuses_among_its_rows(
     spoil(inputs, state)
     # Only the last row is bad, where a bad value can be in one row.
     per_step = {
-        name: np.stack([right[name] if name == "indices" else array, array])
-        for name, array in inputs.items()
-    }  # fmt: skip
+        name: np.stack([right[name] if name == "indices" else array, array]) for name, array in inputs.items()
+    }
     with pytest.raises(error, match=message):
         subject.run_steps(executable, state, {}, per_step, 2)
     assert_same_bits(results(subject, executable), before)

@@ -35,7 +35,7 @@ def executable(subject: Subject) -> Executable:
 def run(
     subject: Subject, executable: Executable, seed: int, data: HostArrays, steps: int = 5, judged: bool = True
 ) -> Results:
-    """A run of steps, each held to the bound; or not, where it is to be compared to the bit with one that was."""
+    """A run of steps, each held to the bound unless it is to be compared to the bit with one that was."""
     rows = small_rows(seed, steps, subject.floating[0])
     start = small_weights(executable.function, seed)
     found = run_cut(subject, executable, rows, start, data, [steps])
@@ -80,7 +80,7 @@ def test_threads_get_what_they_would_get_alone(subject: Subject, executable: Exe
 
 def test_two_executables_interleaved_do_not_disturb_each_other(
     subject: Subject, executable: Executable
-) -> None:  # fmt: skip
+) -> None:
     other, data = subject.compile(executable.function), small_data(0)
     rows = small_rows(0, 6, subject.floating[0])
     start = state = small_weights(executable.function, 0)
@@ -132,17 +132,17 @@ def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: 
     rows = small_rows(0, steps, subject.floating[0])
     start = small_weights(executable.function, 0)
     per_step = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    given = [subject.send(arrays) for arrays in (start, data, per_step)]
+    state, resident, changing = (subject.send(arrays) for arrays in (start, data, per_step))
     expected = run(subject, executable, 0, data, steps)
     before = time.perf_counter()
-    subject.backend.run_steps(executable, *given, steps)
+    subject.backend.run_steps(executable, state, resident, changing, steps)
     duration = time.perf_counter() - before
     for part in (0.1, 0.3, 0.5, 0.7, 0.9):
         with pytest.raises(KeyboardInterrupt), interrupted_after(part * duration):
-            subject.backend.run_steps(executable, *given, steps)
-        assert bytes_of(subject.fetch(given[0])) == bytes_of(start), "the state that was given has changed"
-        outputs, state = subject.backend.run_steps(executable, *given, steps)
-        again = Results({n: np.array(a) for n, a in outputs.items()}, subject.fetch(state))
+            subject.backend.run_steps(executable, state, resident, changing, steps)
+        assert bytes_of(subject.fetch(state)) == bytes_of(start), "the state that was given has changed"
+        outputs, new = subject.backend.run_steps(executable, state, resident, changing, steps)
+        again = Results({n: np.array(a) for n, a in outputs.items()}, subject.fetch(new))
         if subject.capabilities.deterministic:
             assert_same_bits(again, expected)
         else:

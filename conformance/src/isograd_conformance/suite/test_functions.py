@@ -16,7 +16,7 @@ from isograd_conformance.subject import Results, Subject
 
 
 @given(data=st.data(), seed=SEEDS)
-@examples(60)
+@examples(50)
 def test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_call(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
@@ -34,7 +34,7 @@ def test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_
 @examples(15)
 def test_the_layout_of_what_is_given_does_not_matter(
     subject: Subject, data: st.DataObject, seed: int
-) -> None:  # fmt: skip
+) -> None:
     require(subject, "int32")
     function = data.draw(functions(subject.floating))
     executable = subject.compile(function)
@@ -72,7 +72,9 @@ def test_asking_for_further_outputs_changes_no_bit_unless_declared(
     plain = subject.call(subject.compile(function), inputs, state)
     inner = [t for t in function.nodes if t.inputs][:6]
     further = {**function.outputs, **{f"inner {i}": t for i, t in enumerate(inner)}}
-    wider = check(subject, G.Function(function.inputs, further, function.state, function.updates), inputs, state)
+    wider = check(
+        subject, G.Function(function.inputs, further, function.state, function.updates), inputs, state
+    )
     if subject.reproducible:
         outputs = {name: wider.outputs[name] for name in function.outputs}
         assert_same_bits(plain, Results(outputs, wider.state))

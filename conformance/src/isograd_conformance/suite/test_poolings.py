@@ -59,12 +59,17 @@ def test_poolings_of_one_image_and_of_several_are_told_apart(
     """Windows of several sizes and strides that all give 3 x 3 pixels."""
     require(subject, "int32")
     inputs = {name: G.variable(name, (1, 2, 6, 6), subject.floating[0]) for name in ("one", "other")}
-    outputs = {}
+    outputs: dict[str, G.Tensor] = {}
     for name, x in inputs.items():
         for window in windows:
             y = G.max_pool2d(x, window=window, stride=2)
             outputs |= {f"{name} {window}": y, f"{name} {window} gradient": G.grad((y * y).sum(), x)}
     check(subject, G.Function(inputs, outputs), normal(seed, inputs))
+
+
+def _windows(image: HostArray) -> HostArray:
+    """The windows (3, 2) of an image (2, 2, 6, 6) that lie side by side, each as one axis."""
+    return image.reshape(2, 2, 2, 3, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(2, 2, 2, 3, 6)
 
 
 @pytest.mark.parametrize("dtype", sorted(G.FLOATING))
@@ -81,14 +86,13 @@ def test_a_gradient_of_any_bits_arrives_in_one_place_unchanged(dtype: str, subje
         image = np.asarray(rng.integers(0, 3, size=x.shape), dtype)
         gradient = np.asarray(rng.choice([NAN, INF, -INF, -0.0, tiny, -1.5], size=g.shape), dtype)
         dx = subject.call(executable, {"x": image, "g": gradient}).outputs["dx"]
-        windows, pixels = (
-            a.reshape(2, 2, 2, 3, 3, 2).transpose(0, 1, 2, 4, 3, 5).reshape(2, 2, 2, 3, 6) for a in (dx, image)
-        )
+        windows, pixels = (_windows(array) for array in (dx, image))
         first = pixels.argmax(axis=-1)[..., None]
-        arrived = np.take_along_axis(windows, first, axis=-1)
-        np.testing.assert_array_equal(
-            *(without_subnormals(subject, a) for a in (arrived, gradient[..., None]))
+        arrived, sent = (
+            without_subnormals(subject, array)
+            for array in (np.take_along_axis(windows, first, axis=-1), gradient[..., None])
         )
+        np.testing.assert_array_equal(arrived, sent)
         np.put_along_axis(windows, first, 0, axis=-1)
         assert not windows.any()
 

@@ -32,7 +32,7 @@ def test_the_strategies_cover_the_whole_table_of_primitives() -> None:
 
 @pytest.mark.parametrize(("name", "dtype"), PAIRS)
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(3)
 def test_a_primitive_is_what_the_reference_says_whatever_its_operands_are_made_of(
     name: str, dtype: str, subject: Subject, data: st.DataObject, seed: int
 ) -> None:
@@ -45,7 +45,9 @@ def test_a_primitive_is_what_the_reference_says_whatever_its_operands_are_made_o
     for kind in KINDS:
         inputs = drawn.inputs(seed, kind)
         found = check_executable(subject, executable, inputs).outputs
-        if name in MOVING:
+        # What is subnormal in a narrow dtype, and so may be flushed, is not so in a wide one.
+        widened = name == "cast" and subject.capabilities.flushes_subnormals
+        if name in MOVING and not widened:
             expected, _ = reference.call(drawn.function, inputs)
             for output, array in expected.items():
                 assert equal_but_for_flushed(subject, found[output], array), f"{output}: not a bit may differ"
@@ -56,7 +58,7 @@ def test_reductions_over_every_choice_of_axes_in_every_order_of_memory(name: str
     dtype = subject.floating[-1]
     shape = (2, 3, 4, 2)
     choices = [axes for n in range(5) for axes in combinations(range(4), n)]
-    for order in list(permutations(range(4)))[::5]:
+    for order in list(permutations(range(4)))[::8]:
         stored = G.variable("x", [shape[a] for a in order], dtype)
         x = G.transpose(stored, axes=[order.index(a) for a in range(4)])
         outputs = {str(axes): G.PRIMITIVES[name].build(x, axes=axes) for axes in choices}

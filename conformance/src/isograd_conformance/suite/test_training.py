@@ -122,9 +122,7 @@ def test_a_step_of_a_random_network_is_right_layer_by_layer(
     layers, shape = data.draw(layer_lists())
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (5, *shape)).astype(np.uint8)
-    net = Network(
-        layers, shape, seed, init="n_in", dtype=data.draw(st.sampled_from(subject.floating))
-    )  # fmt: skip
+    net = Network(layers, shape, seed, init="n_in", dtype=data.draw(st.sampled_from(subject.floating)))
     data_set = Dataset(images, rng.integers(0, 2, 5), scale=1 / 256)
     check_layers(subject, first_step(net, data_set, rows, lmbda, momentum, nesterov))
 

@@ -49,7 +49,7 @@ BITS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("dtype", sorted(BITS))
-def test_the_payload_of_a_nan_the_sign_of_a_zero_and_the_smallest_number(dtype: str, subject: Subject) -> None:
+def test_the_payload_of_a_nan_the_sign_of_a_zero_and_the_least_number(dtype: str, subject: Subject) -> None:
     require(subject, dtype)
     array = BITS[dtype].view(dtype)
     assert_unchanged(round_trip(subject, array), array)

@@ -33,7 +33,7 @@ def test_updates_come_from_the_old_state(
 @ALL_FORMS
 def test_each_step_of_a_run_begins_from_the_state_that_the_last_one_left(
     build: Form, subject: Subject
-) -> None:  # fmt: skip
+) -> None:
     """With updates written in reverse order, too: the order of a mapping means nothing."""
     function = function_of(build, subject.floating[0], 2, 3, 4)
     backwards = dict(reversed(function.updates.items()))

@@ -1,0 +1,110 @@
+"""Backends for the tests of the suite: right ones and faulty ones, none of which is a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, settings
+
+from isograd import graph as G
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.errors import ArgumentError
+from isograd.graph.reference import REFERENCE
+from isograd.graph.tensor import topological
+from isograd.testing import ReferenceBackend, ReferenceExecutable
+from isograd_conformance.subject import Subject
+
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci")
+
+pytest_plugins = ["pytester"]
+
+Array = npt.NDArray[Any]
+Evaluator = Callable[..., Array]
+
+
+@dataclass(frozen=True, eq=False)
+class TableExecutable(ReferenceExecutable):
+    """A function evaluated by a table of evaluators of its own."""
+
+    table: Mapping[str, Evaluator]
+
+    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
+        super().__call__(inputs, state)  # for its checks
+        known: dict[int, Array] = {}
+        values = {**inputs, **state}
+        with np.errstate(all="ignore"):
+            for node in topological([*self.function.outputs.values(), *self.function.updates.values()]):
+                known[id(node)] = self._value(node, [known[id(x)] for x in node.inputs], values)
+        outputs = {name: known[id(t)] for name, t in self.function.outputs.items()}
+        return outputs, {**state, **{name: known[id(t)] for name, t in self.function.updates.items()}}
+
+    def _value(self, node: G.Tensor, operands: list[Array], values: Mapping[str, Array]) -> Array:
+        if node.primitive == "constant":
+            return np.asarray(node.attributes["value"])
+        if node.primitive == "variable":
+            return values[node.name]
+        return np.asarray(self.table[node.primitive](*operands, **node.attributes), node.dtype)
+
+
+class TableBackend(ReferenceBackend):
+    """The reference backend with some evaluators replaced."""
+
+    def __init__(self, **table: Evaluator) -> None:
+        self.table = {**REFERENCE, **table}
+
+    def compile(self, function: G.Function, device: str) -> ReferenceExecutable:
+        made = super().compile(function, device)
+        return TableExecutable(made.function, made.device, self.table)
+
+
+class NativeBackend(ReferenceBackend):
+    """Its "native" gradient is the symbolic one, so that the tests of native gradients have what to test."""
+
+    name = "native"
+    capabilities = Capabilities(
+        dtypes=ReferenceBackend.capabilities.dtypes, deterministic=True, native_gradient=True
+    )
+
+    def compile_native_gradient(
+        self, function: G.Function, cost: str, wrt: Sequence[str], device: str
+    ) -> Executable:
+        variables = {**function.inputs, **function.state}
+        unknown = [name for name in (cost, *wrt) if name not in {**variables, **function.outputs}]
+        if unknown:
+            raise ArgumentError(f"{', '.join(unknown)}: neither an output nor a variable of the function")
+        gradients = G.grad(function.outputs[cost], [variables[name] for name in wrt])
+        outputs = {f"gradient/{name}": g for name, g in zip(wrt, gradients, strict=True)}
+        return self.compile(
+            G.Function(function.inputs, function.outputs | outputs, function.state, function.updates), device
+        )
+
+
+@pytest.fixture(scope="session")
+def table_backend() -> type[TableBackend]:
+    """TableBackend(primitive=evaluator): the reference backend with some evaluators replaced."""
+    return TableBackend
+
+
+@pytest.fixture(scope="session")
+def subject_of() -> Callable[[Backend], Subject]:
+    """subject_of(backend): the backend as the tests of the suite take it."""
+    return lambda backend: Subject(backend.name, backend, "cpu")
+
+
+@pytest.fixture
+def unregistered(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
+    """A folder whose runs of pytest know the backends "reference" and "native", registered there alone."""
+    from isograd import plugins
+
+    names = [plugins.register_backend(b.name, b) for b in (ReferenceBackend(), NativeBackend())]
+    yield pytester
+    for name in names:
+        plugins.unregister(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,8 +81,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job: a convolutional network learns the MNIST digits. Arguments go to `isograd train`."""
-    install(session, [*CORE, "backends/numpy"])
+    """The main job: a convolutional network learns the MNIST digits. Arguments go to `isograd train`.
+
+    `--backend NAME[:DEVICE]` among them says which backend is installed; without it, the default one is.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--backend", default="numpy")
+    backend = parser.parse_known_args(session.posargs)[0].backend.partition(":")[0]
+    if backend not in BACKENDS:
+        session.error(f"--backend names {backend!r}; here are {', '.join(BACKENDS)}")
+    install(session, [*CORE, f"backends/{backend}"])
     session.run(
         "isograd", "train", "chapter6/dbl_conv_relu", "--epochs", "1", "--init", "n_in", *session.posargs
     )

@@ -167,7 +167,7 @@ class NativeGradient(JaxExecutable):
 
 
 def _capacity(steps: int, row_bytes: int) -> int:
-    """For how many steps to lay out memory: one number for most runs, because another means another program."""
+    """For how many steps to lay out memory: one number for most runs, as another is another program."""
     if steps <= _COMMON_STEPS and _COMMON_STEPS * row_bytes <= _COMMON_BYTES:
         return _COMMON_STEPS
     return 1 << (steps - 1).bit_length()

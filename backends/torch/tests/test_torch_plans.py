@@ -1,0 +1,161 @@
+"""What a function becomes: a readable line of calls, with updates in place and nothing kept too long."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isograd import graph as G
+from isograd.errors import ArgumentTypeError
+from isograd_torch.backend import TorchBackend
+from isograd_torch.lowering import pooling
+
+BACKEND = TorchBackend()
+
+
+def layer_step(dtype: str = "float32") -> G.Function:
+    """A fully connected sigmoid layer under a softmax, with L2: a whole step of training."""
+    x, y = G.variable("x", (4, 6), dtype), G.variable("y", (4,), "int32")
+    w, b = G.variable("layer 0.weight", (6, 3), dtype), G.variable("layer 0.bias", (3,), dtype)
+    eta = G.variable("eta", (), dtype)
+    cost = G.log_likelihood(G.sigmoid(x @ w + b), y).sum() / 4
+    gw, gb = G.grad(cost, [w, b])
+    updates = {w.name: w - eta * (gw + 0.1 * w), b.name: b - eta * gb}
+    penalty = (w * w).sum() * 0.05
+    return G.Function({"x": x, "y": y, "eta": eta}, {"cost": cost + penalty}, {w.name: w, b.name: b}, updates)
+
+
+def test_a_step_is_written_as_merged_calls_on_the_states_own_memory() -> None:
+    source = BACKEND.compile(layer_step(), "cpu").program.source
+    assert "f_addmm(p_layer_0_bias, p_x, p_layer_0_weight)" in source
+    assert "f__accumulate(p_layer_0_weight" in source
+    assert "f_sigmoid_backward(" in source
+    assert "f__sum_of_squares(p_layer_0_weight)" in source
+    assert source.count("f_exp") == 0  # the softmax uses the terms of the logsumexp
+    assert "f_max_pool2d" not in source
+
+
+def test_a_value_is_freed_where_it_is_last_read() -> None:
+    x = G.variable("x", (1000,))
+    y = x
+    for _ in range(50):
+        y = G.tanh(y)
+    source = BACKEND.compile(G.Function({"x": x}, {"y": y}), "cpu").program.source
+    assert source.count("del ") == 49
+
+
+@pytest.mark.parametrize("names", [("a.b", "a_b", "a b"), ("x", "x_number"), ("class", "f_add"), ("ü", "v1")])
+def test_names_of_variables_are_told_apart_whatever_they_are(names: tuple[str, ...]) -> None:
+    variables = {name: G.variable(name, ()) for name in names}
+    total = sum((i + 1) * v for i, v in enumerate(variables.values()))
+    compiled = BACKEND.compile(G.Function(variables, {"y": total}), "cpu")
+    given_values = {name: torch.tensor(10.0**i) for i, name in enumerate(names)}
+    expected = sum((i + 1) * 10.0**i for i in range(len(names)))
+    assert compiled(given_values, {})[0]["y"].item() == expected
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, float("nan"), float("-inf")]), min_size=16, max_size=16))
+def test_the_index_of_a_pool_is_the_same_whether_or_not_the_device_is_waited_for(values: list[float]) -> None:
+    """The CPU looks for a NaN and then mends the index; other devices mend it always."""
+    image = torch.tensor(values).reshape(1, 1, 4, 4)
+    for stride in ((2, 2), (1, 1)):
+        for a, b in zip(
+            pooling.max_pool(image, (2, 2), stride), pooling._max_pool_cpu(image, (2, 2), stride), strict=True
+        ):
+            assert torch.equal(torch.nan_to_num(a, nan=-7), torch.nan_to_num(b, nan=-7))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_places_in_a_plane_too_large_to_be_counted_in_its_dtype(dtype: str) -> None:
+    image = torch.zeros((1, 1, 1, 2**24 + 2), dtype=getattr(torch, dtype))
+    image[0, 0, 0, 2**24 + 1] = float("nan")
+    _, index = pooling.max_pool(image, (1, 2), (1, 2))
+    assert index[0, 0, 0, -1].item() == 2**24 + 1
+
+
+def test_the_steps_of_a_run_overwrite_their_own_copy_of_the_state() -> None:
+    function = layer_step()
+    compiled = BACKEND.compile(function, "cpu")
+    rng = np.random.default_rng(0)
+    state = {
+        n: torch.tensor(rng.normal(size=v.shape), dtype=torch.float32) for n, v in function.state.items()
+    }
+    before = {name: tensor.clone() for name, tensor in state.items()}
+    resident = {"x": torch.ones(4, 6), "y": torch.zeros(4, dtype=torch.int32)}
+    per_step = {"eta": torch.full((3,), 0.5)}
+    _, after = BACKEND.run_steps(compiled, state, resident, per_step, 3)
+    for name, tensor in state.items():
+        assert torch.equal(tensor, before[name])
+        assert not torch.equal(after[name], before[name])
+        assert after[name].data_ptr() != tensor.data_ptr()
+
+
+def test_threads_share_one_program() -> None:
+    function = layer_step("float64")
+    compiled = BACKEND.compile(function, "cpu")
+    barrier = threading.Barrier(4)
+
+    def run(seed: int, start: bool) -> bytes:
+        rng = np.random.default_rng(seed)
+        state = {n: torch.tensor(rng.normal(size=v.shape)) for n, v in function.state.items()}
+        resident = {"x": torch.tensor(rng.normal(size=(4, 6))), "y": torch.zeros(4, dtype=torch.int32)}
+        if start:
+            barrier.wait()
+        per_step = {"eta": torch.full((200,), 0.1, dtype=torch.float64)}
+        outputs, _ = BACKEND.run_steps(compiled, state, resident, per_step, 200)
+        return outputs["cost"].tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: run(seed, True), range(4)))
+    assert together == [run(seed, False) for seed in range(4)]
+
+
+@settings(max_examples=20)
+@given(keep=st.sampled_from([0.0, 1.0]), value=st.sampled_from([1.0, float("nan"), float("inf")]))
+def test_a_factor_of_zero_hides_no_nan(keep: float, value: float) -> None:
+    """BLAS leaves out what it multiplies by 0; 0 * NaN is NaN."""
+    w, x = G.variable("w", (2, 2)), G.variable("x", (2, 2))
+    k, eta = G.variable("k", ()), G.variable("eta", ())
+    function = G.Function({"x": x, "k": k, "eta": eta}, {}, {"w": w}, {"w": k * w - eta * (x @ x)})
+    compiled = BACKEND.compile(function, "cpu")
+    given_values = {"x": torch.full((2, 2), value), "k": torch.tensor(keep), "eta": torch.tensor(0.0)}
+    _, new = compiled(given_values, {"w": torch.full((2, 2), value)})
+    with np.errstate(invalid="ignore"):
+        expected = keep * np.float64(value) - 0.0 * np.float64(value)
+    np.testing.assert_array_equal(new["w"].numpy(), np.full((2, 2), expected, "float32"))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+# PyTorch's compiler imports what PyTorch has deprecated.
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_torch_compile_is_there_on_request_and_gives_the_same_step() -> None:
+    function = layer_step("float64")
+    state = {
+        n: torch.linspace(-1, 1, v.size, dtype=torch.float64).reshape(v.shape)
+        for n, v in function.state.items()
+    }
+    resident = {"x": torch.linspace(0, 1, 24, dtype=torch.float64).reshape(4, 6)}
+    resident["y"] = torch.tensor([0, 1, 2, 0], dtype=torch.int32)
+    per_step = {"eta": torch.tensor([0.5, 0.25, 0.125], dtype=torch.float64)}
+    results = []
+    for backend in (BACKEND, TorchBackend(torch_compile=True)):
+        compiled = backend.compile(function, "cpu")
+        outputs, after = backend.run_steps(compiled, state, resident, per_step, 3)
+        results.append([outputs["cost"], *(tensor.numpy() for tensor in after.values())])
+    # Some ten roundings of sums of at most 6 terms in each of 3 steps, on numbers of about 1.
+    bound = 3 * 10 * 6 * 2.0**-53
+    for eager, made in zip(*results, strict=True):
+        assert abs(eager - made).max() <= bound
+    assert TorchBackend(torch_compile=True).compilation_key("cpu") != BACKEND.compilation_key("cpu")
+
+
+def test_torch_compile_is_a_bool() -> None:
+    with pytest.raises(ArgumentTypeError, match="torch_compile is 'yes'; expected a bool"):
+        TorchBackend(torch_compile="yes")  # type: ignore[arg-type]

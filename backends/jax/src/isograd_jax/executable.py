@@ -17,6 +17,10 @@ from isograd_jax.program import Carry, call_function, gradient_function, step_fu
 Arrays = Mapping[str, jax.Array]
 HostArray = npt.NDArray[Any]
 
+# Runs of at most so many steps share a program, if what they are given and return stays within the bytes.
+_COMMON_STEPS = 256
+_COMMON_BYTES = 2**25
+
 
 class JaxExecutable:
     """A Function, compiled by XLA when it is first called with arrays of a new kind.
@@ -63,7 +67,7 @@ class JaxExecutable:
         names = frozenset(per_step)
         if names not in self._steps:
             self._steps[names] = step_function(self._simplified, self._place.platform, names)
-        run, capacity = self._steps[names], _capacity(steps)
+        run, capacity = self._steps[names], _capacity(steps, self._row_bytes(per_step))
         rows = {name: self._padded(array, capacity) for name, array in per_step.items()}
         carry = self._first(state, capacity)
         if self.steps_mode == "step":
@@ -91,6 +95,12 @@ class JaxExecutable:
         if not missing:
             return array
         return self._put(np.pad(np.asarray(array), [(0, missing), *[(0, 0)] * (array.ndim - 1)]))
+
+    def _row_bytes(self, per_step: Arrays) -> int:
+        """How much memory a step takes for what it is given and what it returns."""
+        outputs = self.function.outputs.values()
+        given = sum(array.nbytes // array.shape[0] for array in per_step.values())
+        return given + sum(t.size * np.dtype(t.dtype).itemsize for t in outputs)
 
     def _put(self, array: Any) -> jax.Array:
         # A copy: memory that is donated must not belong to NumPy.
@@ -156,6 +166,8 @@ class NativeGradient(JaxExecutable):
         return made | named, after
 
 
-def _capacity(steps: int) -> int:
-    """The least power of two that is not less."""
+def _capacity(steps: int, row_bytes: int) -> int:
+    """For how many steps to lay out memory: one number for most runs, because another means another program."""
+    if steps <= _COMMON_STEPS and _COMMON_STEPS * row_bytes <= _COMMON_BYTES:
+        return _COMMON_STEPS
     return 1 << (steps - 1).bit_length()

@@ -37,6 +37,8 @@ ELEMENTWISE: dict[str, Kink] = {
     "pow 3 at 0": Kink(lambda x: x**3, [0], [0], [0]),
     "pow 1 at 0": Kink(lambda x: x**1, [0], [0], [1]),
     "pow half at 0": Kink(lambda x: x**0.5, [0], [0], [INF]),
+    "pow half of -inf": Kink(lambda x: x**0.5, [-INF, 4], [INF, 2], None),
+    "pow half of -inf alone": Kink(lambda x: x**0.5, -INF, INF, None),
     "pow 0": Kink(lambda x: x**0, [0, NAN, INF], [1, 1, 1], [0, 0, 0]),
     "where passes 0": Kink(
         lambda x: G.where(G.greater(x, 0), x * 3, 0.0), [2, -2, NAN], [6, 0, 0], [3, 0, 0]

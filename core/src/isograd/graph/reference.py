@@ -141,7 +141,8 @@ def _softplus(x: Array) -> Array:
 
 def _pow(x: Array, *, exponent: float) -> Array:
     # For the scalar 0.5 NumPy takes the square root, which is NaN where IEEE 754's power of -inf is inf.
-    return np.asarray(np.power(x, np.full_like(x, exponent)))
+    base = np.atleast_1d(x)
+    return np.asarray(np.power(base, np.full_like(base, exponent)).reshape(x.shape))
 
 
 # Reductions

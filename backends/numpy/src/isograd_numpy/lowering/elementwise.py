@@ -121,6 +121,13 @@ def _pow(plan: Plan, node: Tensor) -> Array:
     x, y = plan.value(node.inputs[0]), plan.elementwise(node)
     if exponent == 2:
         plan.emit(np.multiply, x, x, y)
+    elif exponent == 0.5:
+        # NumPy takes the square root, where IEEE 754's power of -inf is inf and that of -0 is 0.
+        lowest = plan.buffer(x.shape, np.bool_, axis_order(x))
+        plan.emit(np.equal, x, -np.inf, lowest)
+        plan.emit(np.sqrt, x, y)
+        plan.emit(np.add, y, 0.0, y)
+        plan.emit(np.copyto, y, np.inf, where=lowest)
     else:
         plan.emit(np.power, x, np.asarray(exponent, node.dtype), y)
     return y

@@ -63,7 +63,8 @@ class JaxBackend(Backend):
         value = value.astype(value.dtype.newbyteorder("="), copy=False)
         if value.dtype.name not in self.capabilities.dtypes:
             raise UnsupportedError(f"array is {value.dtype.name}; backend 'jax' has {', '.join(DTYPES)}")
-        return jax.device_put(value, self._places()[self.resolve_device(device)])
+        moved: jax.Array = jax.device_put(value, self._places()[self.resolve_device(device)])
+        return moved
 
     def to_host(self, array: jax.Array) -> HostArray:
         """A NumPy array, read-only."""

@@ -104,7 +104,8 @@ class JaxExecutable:
 
     def _put(self, array: Any) -> jax.Array:
         # A copy: memory that is donated must not belong to NumPy.
-        return jax.device_put(array, self._place, may_alias=False)
+        moved: jax.Array = jax.device_put(array, self._place, may_alias=False)
+        return moved
 
     def _in_order(self, inputs: Arrays, state: Arrays) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
         return (

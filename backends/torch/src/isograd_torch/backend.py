@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -123,8 +123,8 @@ class TorchBackend(Backend):
     def precision(self, dtype: str, device: str) -> str:
         """ "tf32" for float32 where a switch of PyTorch lets matrix products or convolutions use it."""
         if dtype == "float32" and device.startswith("cuda"):
-            products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn.conv
-            if "tf32" in (products.fp32_precision, convolutions.fp32_precision):
+            products, cudnn = torch.backends.cuda.matmul, cast(Any, torch.backends.cudnn)
+            if "tf32" in (products.fp32_precision, cudnn.conv.fp32_precision):
                 return "tf32"
         return dtype
 

@@ -14,7 +14,15 @@ nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
 CORE = ["core", "datasets/mnist"]
-TEST_TOOLS = ["pytest>=8.2", "hypothesis>=6.100", "coverage[toml]>=7.5", "mpmath", "pillow", "matplotlib"]
+TEST_TOOLS = [
+    "pytest>=8.2",
+    "hypothesis>=6.100",
+    "coverage[toml]>=7.5",
+    "mpmath",
+    "scipy",
+    "pillow",
+    "matplotlib",
+]
 SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -48,8 +48,9 @@ class Capabilities:
         True: subnormal inputs or results may become zero, which the bound allows for. False: gradual
         underflow, as IEEE 754 has it.
     fuses : bool
-        True: rounding may differ with what else is computed (fused multiply-add, reordered sums), within the
-        bound. False: asking for further outputs of a function does not change a bit of the others.
+        True: rounding may differ with what else is computed (fused multiply-add, reordered sums, a factor
+        distributed over a sum as in an update in place), within a bound that allows for it. False: asking for
+        further outputs of a function does not change a bit of the others.
     normwise_convolution : bool
         True: convolutions may go by Winograd or Fourier transforms and are held to a normwise bound. False:
         they are sums of products in some order, and every element is held to its own bound.

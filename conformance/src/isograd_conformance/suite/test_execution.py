@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -116,15 +114,30 @@ def test_resident_arrays_are_told_apart_by_identity_not_by_name_shape_or_place(s
         del resident, new
 
 
-@contextmanager
-def interrupted_after(seconds: float) -> Iterator[None]:
-    """Ctrl-C once the block has run for a while; one that comes too late comes at its end."""
-    timer = threading.Timer(seconds, _thread.interrupt_main)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.join()
+class Calls:
+    """Counts the calls that are made, and interrupts the one with a given number as Ctrl-C would.
+
+    Python looks for Ctrl-C between the steps of its own code; a profiler is called at each of them, at the
+    same ones every time, however fast the machine is.
+    """
+
+    def __init__(self, interrupted: int | None = None) -> None:
+        self.count = 0
+        self._interrupted = interrupted
+
+    def __enter__(self) -> Self:
+        self._before = sys.getprofile()
+        sys.setprofile(self._profile)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(self._before)
+
+    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
+        if event in ("call", "c_call"):
+            self.count += 1
+            if self.count == self._interrupted:
+                raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: Executable) -> None:
@@ -134,11 +147,10 @@ def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: 
     per_step = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     state, resident, changing = (subject.send(arrays) for arrays in (start, data, per_step))
     expected = run(subject, executable, 0, data, steps)
-    before = time.perf_counter()
-    subject.backend.run_steps(executable, state, resident, changing, steps)
-    duration = time.perf_counter() - before
+    with Calls() as calls:
+        subject.backend.run_steps(executable, state, resident, changing, steps)
     for part in (0.1, 0.3, 0.5, 0.7, 0.9):
-        with pytest.raises(KeyboardInterrupt), interrupted_after(part * duration):
+        with pytest.raises(KeyboardInterrupt), Calls(max(1, int(part * calls.count))):
             subject.backend.run_steps(executable, state, resident, changing, steps)
         assert bytes_of(subject.fetch(state)) == bytes_of(start), "the state that was given has changed"
         outputs, new = subject.backend.run_steps(executable, state, resident, changing, steps)

@@ -23,6 +23,7 @@ from isograd_conformance.networks import StepPlan, step_inputs
 
 FLOAT64_STEPS = 1000
 BOUNDED_STEPS = 3
+MEAN_STEPS = 100
 
 
 class Costs(Callback):
@@ -80,22 +81,21 @@ def draw(curves: dict[str, np.ndarray], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), sharex=True, layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 7), layout="constrained")
     for (name, costs), style in zip(curves.items(), ("-", "--", ":"), strict=False):
-        means = np.convolve(costs, np.ones(50) / 50, "valid")
-        above.plot(np.arange(len(means)) + 49, means, style, label=name, linewidth=1.6)
-    above.set_ylabel("cost, mean of 50 steps")
-    above.set_yscale("log")
+        means = np.convolve(costs, np.ones(MEAN_STEPS) / MEAN_STEPS, "valid")
+        above.plot(np.arange(len(means)) + MEAN_STEPS, means, style, label=name, linewidth=1.6)
+    above.set(ylabel=f"cost, mean of {MEAN_STEPS} steps", yscale="log")
     above.legend(title="backend")
-    above.grid(alpha=0.3)
     for a, b in combinations(curves, 2):
         apart = np.maximum.accumulate(abs(curves[a] - curves[b]))
-        below.plot(np.where(apart > 0, apart, np.nan), label=f"{a}, {b}", linewidth=1.4)
-    below.set_ylabel("largest gap of a step's cost so far")
-    below.set_xlabel("step of the first epoch (mini-batches of 10)")
-    below.set_yscale("log")
+        steps = np.arange(1, len(apart) + 1)
+        below.plot(steps, np.where(apart > 0, apart, np.nan), label=f"{a}, {b}", linewidth=1.4)
+    below.set(ylabel="largest gap of a step's cost so far", xscale="log", yscale="log")
+    below.set_xlabel("step of the first epoch, mini-batches of 10")
     below.legend(title="between")
-    below.grid(alpha=0.3)
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

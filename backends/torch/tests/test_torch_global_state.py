@@ -31,29 +31,10 @@ def state():
 """
 
 USE = """
-import numpy as np
-from isograd import Callback, ConvPool, Dataset, FullyConnected, Network, Softmax
+from isograd_conformance.usage import observe
 
 before = state()
-during = []
-
-class Watch(Callback):
-    every = 1
-    def on_chunk(self, progress):
-        during.append(state())
-
-rng = np.random.default_rng(0)
-images = rng.integers(0, 256, (12, 1, 12, 12)).astype(np.uint8)
-data = Dataset(images, rng.integers(0, 3, 12), scale=1 / 256)
-layers = [ConvPool(2, window=3, activation="relu"), FullyConnected(4, p_dropout=0.5), Softmax(3)]
-for dtype in ("float32", "float64"):
-    for gradient in ("symbolic", "native"):
-        net = Network(layers, (1, 12, 12), dtype=dtype)
-        net.SGD(data, 1, 5, 0.1, data, lmbda=0.1, momentum=0.5, gradient=gradient,
-                callbacks=[Watch()], backend="torch")
-        net.predict(data, backend="torch")
-assert len(during) == 12, len(during)
-for seen in [*during, state()]:
+for seen in observe("torch", state):
     changed = [name for name in before if before[name] != seen[name]]
     assert not changed, changed
 """

@@ -8,7 +8,6 @@ Which one a run takes is decided in `isograd.backend_choice`.
 from __future__ import annotations
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from isograd.graph.function import Function
 
-__all__ = ["Array", "Backend", "Capabilities", "Executable", "check_steps"]
+__all__ = ["Array", "Backend", "Capabilities", "Executable"]
 
 # An array of the backend at hand, as its `to_device` returns it.
 Array: TypeAlias = Any
@@ -237,6 +236,8 @@ class Backend(ABC):
         """
         import numpy as np
 
+        from isograd.backend_checks import check_steps
+
         steps = check_steps(steps, resident, per_step)
         rows: list[dict[str, npt.NDArray[Any]]] = []
         for step in range(steps):
@@ -296,28 +297,3 @@ class Backend(ABC):
                 f"its devices are: {', '.join(devices) or 'none'}"
             )
         return matches[0]
-
-
-def check_steps(steps: object, resident: Mapping[str, Array], per_step: Mapping[str, Array]) -> int:
-    """The checks on the arguments of `Backend.run_steps`, for backends that override it; returns `steps`.
-
-    Raises
-    ------
-    ArgumentTypeError, ArgumentError
-        As `Backend.run_steps` documents.
-    """
-    try:
-        count = operator.index(steps)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise ArgumentTypeError(f"steps is {steps!r}; expected an int") from error
-    if isinstance(steps, bool) or count < 1:
-        raise ArgumentError(f"steps is {steps!r}; expected an int of at least 1")
-    for name, array in per_step.items():
-        if name in resident:
-            raise ArgumentError(f"{name!r} is in both resident and per_step; expected it in one of them")
-        if not hasattr(array, "shape"):
-            raise ArgumentTypeError(f"per_step {name!r} is a {type(array).__name__}; expected an array")
-        shape = tuple(array.shape)
-        if not shape or shape[0] != count:
-            raise ArgumentError(f"per_step {name!r} has shape {list(shape)}; expected {count} rows")
-    return count

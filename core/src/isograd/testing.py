@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from isograd.backend import Backend, Capabilities, Executable
-from isograd.errors import ArgumentTypeError, UnsupportedError
+from isograd.backend_checks import check_executable, check_primitives, native_array
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function
@@ -49,18 +48,13 @@ class ReferenceBackend(Backend):
 
     def to_device(self, array: npt.NDArray[Any], device: str) -> Array:
         self.resolve_device(device)
-        value = np.asarray(array)
-        if value.dtype.name not in self.capabilities.dtypes:
-            raise UnsupportedError(f"array is {value.dtype.name}; this backend has {', '.join(DTYPES)}")
-        return value.astype(value.dtype.newbyteorder("="), copy=False)
+        return native_array(self.name, array, self.capabilities.dtypes)
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         return array
 
     def compile(self, function: Function, device: str) -> ReferenceExecutable:
-        for node in function.nodes:
-            if node.inputs and node.primitive not in reference.REFERENCE:
-                raise UnsupportedError(f"primitive {node.primitive!r} is not implemented")
+        check_primitives(self.name, function, reference.REFERENCE)
         return ReferenceExecutable(function, self.resolve_device(device))
 
     def run_steps(
@@ -71,8 +65,5 @@ class ReferenceBackend(Backend):
         per_step: Mapping[str, Array],
         steps: int,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        if not isinstance(executable, ReferenceExecutable):
-            raise ArgumentTypeError(
-                f"executable is a {type(executable).__name__}; expected one compiled here"
-            )
+        check_executable(executable, ReferenceExecutable)
         return super().run_steps(executable, state, resident, per_step, steps)

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from isograd.backend import Backend, Capabilities, Executable, check_steps
-from isograd.errors import ArgumentTypeError, UnsupportedError
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.backend_checks import check_executable, check_primitives, check_steps, native_array
 from isograd.graph import DTYPES, Function, simplify
 from isograd_jax import __version__
 from isograd_jax.executable import JaxExecutable, NativeGradient
-from isograd_jax.lowering import check_primitives
+from isograd_jax.lowering import LOWERINGS
 from isograd_jax.precision import in_double_precision
 
 HostArray = npt.NDArray[Any]
@@ -59,10 +59,7 @@ class JaxBackend(Backend):
     @in_double_precision
     def to_device(self, array: HostArray, device: str) -> jax.Array:
         """An array of JAX's."""
-        value = np.asarray(array)
-        value = value.astype(value.dtype.newbyteorder("="), copy=False)
-        if value.dtype.name not in self.capabilities.dtypes:
-            raise UnsupportedError(f"array is {value.dtype.name}; backend 'jax' has {', '.join(DTYPES)}")
+        value = native_array(self.name, array, self.capabilities.dtypes)
         moved: jax.Array = jax.device_put(value, self._places()[self.resolve_device(device)])
         return moved
 
@@ -73,7 +70,7 @@ class JaxBackend(Backend):
     def compile(self, function: Function, device: str) -> JaxExecutable:
         """Prepare the function; XLA compiles it when it is first called."""
         device = self.resolve_device(device)
-        check_primitives(function)
+        check_primitives(self.name, function, LOWERINGS)
         return JaxExecutable(function, simplify(function), device, self._places()[device])
 
     def compile_native_gradient(
@@ -81,7 +78,7 @@ class JaxBackend(Backend):
     ) -> NativeGradient:
         """The forward graph, differentiated by jax.grad."""
         device = self.resolve_device(device)
-        check_primitives(function)
+        check_primitives(self.name, function, LOWERINGS)
         return NativeGradient(function, device, self._places()[device], cost, wrt)
 
     def execution(self, executable: Executable) -> str:
@@ -99,8 +96,5 @@ class JaxBackend(Backend):
         """All steps in one compiled loop, or by one compiled step; the rule is `isograd_jax.program`'s."""
         if isinstance(executable, NativeGradient):
             return super().run_steps(executable, state, resident, per_step, steps)
-        if not isinstance(executable, JaxExecutable):
-            raise ArgumentTypeError(
-                f"executable is a {type(executable).__name__}; expected one compiled here"
-            )
-        return executable.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))
+        compiled = check_executable(executable, JaxExecutable)
+        return compiled.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))

@@ -54,8 +54,8 @@ class JaxExecutable:
         """The outputs and the new state. Raises as `isograd.backend.Executable` says."""
         self._check({**inputs, **state})
         self.function.check_call(inputs, state)
-        outputs, new = self._call(*self._in_order(inputs, state))
-        return self._by_name(outputs, new)
+        outputs, new = self._call(*self.function.in_order(inputs, state))
+        return self.function.by_name(outputs, new)
 
     @in_double_precision
     def run_steps(
@@ -76,9 +76,8 @@ class JaxExecutable:
         else:
             carry = run(carry, dict(resident), rows, self._put(np.int32(steps)))
         stacked = [np.array(np.asarray(column)[:steps]) for column in carry.outputs]
-        return dict(zip(self.function.outputs, stacked, strict=True)), dict(
-            zip(self.function.state, carry.state, strict=True)
-        )
+        outputs = dict(zip(self.function.outputs, stacked, strict=True))
+        return outputs, dict(zip(self.function.state, carry.state, strict=True))
 
     def _first(self, state: Arrays, capacity: int) -> Carry:
         """The state before the first step, in memory of its own."""
@@ -106,20 +105,6 @@ class JaxExecutable:
         # A copy: memory that is donated must not belong to NumPy.
         moved: jax.Array = jax.device_put(array, self._place, may_alias=False)
         return moved
-
-    def _in_order(self, inputs: Arrays, state: Arrays) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
-        return (
-            tuple(inputs[name] for name in self.function.inputs),
-            tuple(state[name] for name in self.function.state),
-        )
-
-    def _by_name(
-        self, outputs: Sequence[jax.Array], state: Sequence[jax.Array]
-    ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-        return (
-            dict(zip(self.function.outputs, outputs, strict=True)),
-            dict(zip(self.function.state, state, strict=True)),
-        )
 
     def _check(self, arrays: Mapping[str, object]) -> None:
         for name, value in arrays.items():
@@ -161,9 +146,9 @@ class NativeGradient(JaxExecutable):
         """The outputs of the function, "gradient/NAME" for each variable, and the new state."""
         self._check({**inputs, **state})
         self.function.check_call(inputs, state)
-        outputs, new, gradients = self._gradient(*self._in_order(inputs, state))
+        outputs, new, gradients = self._gradient(*self.function.in_order(inputs, state))
         named = {f"gradient/{name}": g for name, g in zip(self._wrt, gradients, strict=True)}
-        made, after = self._by_name(outputs, new)
+        made, after = self.function.by_name(outputs, new)
         return made | named, after
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from isograd.backend import Backend, Capabilities, Executable, check_steps
-from isograd.errors import ArgumentTypeError, UnsupportedError
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.backend_checks import check_executable, check_steps, native_array
 from isograd.graph import DTYPES, Function
 from isograd_numpy import __version__
 from isograd_numpy.executable import NumpyExecutable
@@ -33,11 +33,7 @@ class NumpyBackend(Backend):
     def to_device(self, array: Array, device: str) -> Array:
         """The array itself, in this machine's byte order: data are used where they lie."""
         self.resolve_device(device)
-        value = np.asarray(array)
-        value = value.astype(value.dtype.newbyteorder("="), copy=False)
-        if value.dtype.name not in self.capabilities.dtypes:
-            raise UnsupportedError(f"array is {value.dtype.name}; backend 'numpy' has {', '.join(DTYPES)}")
-        return value
+        return native_array(self.name, array, self.capabilities.dtypes)
 
     def to_host(self, array: Array) -> Array:
         """The array itself."""
@@ -66,8 +62,5 @@ class NumpyBackend(Backend):
         steps: int,
     ) -> tuple[dict[str, Array], dict[str, Array]]:
         """All steps in one straight line each, on the same buffers."""
-        if not isinstance(executable, NumpyExecutable):
-            raise ArgumentTypeError(
-                f"executable is a {type(executable).__name__}; expected one compiled here"
-            )
-        return executable.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))
+        compiled = check_executable(executable, NumpyExecutable)
+        return compiled.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))

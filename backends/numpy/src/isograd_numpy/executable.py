@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isograd.backend_checks import check_primitives
 from isograd.graph import Function, simplify
+from isograd_numpy.lowering import LOWERINGS
 from isograd_numpy.plan import Plan
-from isograd_numpy.program import check_primitives, make_plan
+from isograd_numpy.program import make_plan
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -36,7 +38,7 @@ class NumpyExecutable:
         self.function = function
         self.device = device
         self._simplified = simplify(function)
-        check_primitives(self._simplified)
+        check_primitives("numpy", self._simplified, LOWERINGS)
         self._idle: list[tuple[dict[str, Array], Plan]] = []
         self._lock = threading.Lock()
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isograd.errors import UnsupportedError
 from isograd.graph import Function, Tensor
 from isograd.graph.patterns import is_sum_of_squares
 from isograd.graph.updates import find_updates
-from isograd_numpy.lowering import LOWERINGS, lower
+from isograd_numpy.lowering import lower
 from isograd_numpy.lowering.contraction import filter_order
 from isograd_numpy.lowering.pooling import needs_no_index
 from isograd_numpy.lowering.softmax import absorb_softmax
@@ -20,18 +19,6 @@ from isograd_numpy.lowering.updates import accumulates, emit_update
 from isograd_numpy.plan import Plan
 
 Array = npt.NDArray[Any]
-
-
-def check_primitives(function: Function) -> None:
-    """Refuse, by name, primitives that are not implemented.
-
-    Raises
-    ------
-    UnsupportedError
-    """
-    unknown = {n.primitive for n in function.nodes} - LOWERINGS.keys() - {"variable", "constant"}
-    if unknown:
-        raise UnsupportedError(f"backend 'numpy' does not implement: {', '.join(sorted(unknown))}")
 
 
 def make_plan(function: Function, resident: Mapping[str, Array]) -> Plan:

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from isograd.backend import Backend, Capabilities, Executable, check_steps
+from isograd.backend import Backend, Capabilities, Executable
+from isograd.backend_checks import check_executable, check_primitives, check_steps, native_array
 from isograd.errors import ArgumentTypeError, UnsupportedError
 from isograd.graph import DTYPES, Function, simplify
 from isograd_torch import __version__
 from isograd_torch.executable import NativeGradient, TorchExecutable, on_host
-from isograd_torch.lowering import check_primitives
+from isograd_torch.lowering import LOWERINGS
 from isograd_torch.program import make_program
 
 HostArray = npt.NDArray[Any]
@@ -61,10 +62,7 @@ class TorchBackend(Backend):
     def to_device(self, array: HostArray, device: str) -> torch.Tensor:
         """A tensor; on the CPU it shares memory with the array where PyTorch can use its layout."""
         device = self.resolve_device(device)
-        value = np.asarray(array)
-        value = value.astype(value.dtype.newbyteorder("="), copy=False)
-        if value.dtype.name not in self.capabilities.dtypes:
-            raise UnsupportedError(f"array is {value.dtype.name}; backend 'torch' has {', '.join(DTYPES)}")
+        value = native_array(self.name, array, self.capabilities.dtypes)
         _check_dtype(value.dtype.name, device)
         if any(step < 0 for step in value.strides):  # which PyTorch does not have
             value = value.copy()
@@ -100,11 +98,8 @@ class TorchBackend(Backend):
         """All steps on one copy of the state; results come to the host together, at the end."""
         if isinstance(executable, NativeGradient):
             return super().run_steps(executable, state, resident, per_step, steps)
-        if not isinstance(executable, TorchExecutable):
-            raise ArgumentTypeError(
-                f"executable is a {type(executable).__name__}; expected one compiled here"
-            )
-        return executable.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))
+        compiled = check_executable(executable, TorchExecutable)
+        return compiled.run_steps(state, resident, per_step, check_steps(steps, resident, per_step))
 
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:
         """Limits PyTorch's threads within operations, in the whole process, and puts the number back."""
@@ -133,7 +128,7 @@ class TorchBackend(Backend):
 
     def _checked(self, function: Function, device: str) -> str:
         device = self.resolve_device(device)
-        check_primitives(function)
+        check_primitives(self.name, function, LOWERINGS)
         for dtype in {node.dtype for node in function.nodes}:
             _check_dtype(dtype, device)
         return device

@@ -40,10 +40,9 @@ class TorchExecutable:
         self.function.check_call(inputs, state, to_host=on_host)
         numbers = [inputs[name].item() for name in self.program.numbers]
         with torch.no_grad():
-            owned = self.program.own(dict(state))
-            arguments = [inputs[name] for name in self.function.inputs]
-            outputs, new = self.program.run(*arguments, *self._in_order(owned), *numbers)
-        return self._by_name(outputs, new)
+            arguments, owned = self.function.in_order(inputs, self.program.own(dict(state)))
+            outputs, new = self.program.run(*arguments, *owned, *numbers)
+        return self.function.by_name(outputs, new)
 
     def run_steps(
         self, state: Tensors, resident: Tensors, per_step: Tensors, steps: int
@@ -58,27 +57,16 @@ class TorchExecutable:
         ]
         run, results = self.program.run, []
         with torch.no_grad():
-            current = self._in_order(self.program.own(dict(state)))
+            owned = self.program.own(dict(state))
+            current = tuple(owned[name] for name in self.function.state)
             columns = [rows[n] if n in rows else [resident[n]] * steps for n in self.function.inputs]
             for step in range(steps):
                 arguments = [column[step] for column in columns]
                 outputs, current = run(*arguments, *current, *[values[step] for values in numbers])
                 results.append(outputs)
             stacked = [on_host(torch.stack(column)) for column in zip(*results, strict=True)]
-        return dict(zip(self.function.outputs, stacked, strict=True)), dict(
-            zip(self.function.state, current, strict=True)
-        )
-
-    def _in_order(self, state: Tensors) -> tuple[torch.Tensor, ...]:
-        return tuple(state[name] for name in self.function.state)
-
-    def _by_name(
-        self, outputs: Sequence[torch.Tensor], state: Sequence[torch.Tensor]
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        return (
-            dict(zip(self.function.outputs, outputs, strict=True)),
-            dict(zip(self.function.state, state, strict=True)),
-        )
+        outputs_by_name = dict(zip(self.function.outputs, stacked, strict=True))
+        return outputs_by_name, dict(zip(self.function.state, current, strict=True))
 
     def _check_tensors(self, tensors: Mapping[str, object]) -> None:
         for name, value in tensors.items():
@@ -124,7 +112,7 @@ class NativeGradient(TorchExecutable):
             given |= leaves
             arguments = [given[name] for name in (*self.function.inputs, *self.function.state)]
             outputs, new = self.program.run(*arguments)
-            made, after = self._by_name(outputs, new)
+            made, after = self.function.by_name(outputs, new)
             gradients = torch.autograd.grad(made[self._cost], list(leaves.values()), materialize_grads=True)
         named = {f"gradient/{name}": g for name, g in zip(self._wrt, gradients, strict=True)}
         return (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from isograd.graph.printing import format_graph
 from isograd.graph.tensor import Array, Tensor, topological
 
 ToHost = Callable[[Any], Array]
+T = TypeVar("T")
 
 
 class Function:
@@ -74,6 +75,16 @@ class Function:
         text = hashlib.sha256(repr(interface).encode())
         text.update(format_graph(self.outputs, self.updates, constants="digest").encode())
         return text.hexdigest()
+
+    def in_order(
+        self, inputs: Mapping[str, T], state: Mapping[str, T]
+    ) -> tuple[tuple[T, ...], tuple[T, ...]]:
+        """Arrays by name as sequences, in the order of the function's inputs and of its state."""
+        return tuple(inputs[name] for name in self.inputs), tuple(state[name] for name in self.state)
+
+    def by_name(self, outputs: Iterable[T], state: Iterable[T]) -> tuple[dict[str, T], dict[str, T]]:
+        """Outputs and state in the function's order as what an executable returns."""
+        return dict(zip(self.outputs, outputs, strict=True)), dict(zip(self.state, state, strict=True))
 
     def check_call(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any], *, to_host: ToHost = np.asarray

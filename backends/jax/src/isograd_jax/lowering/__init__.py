@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from isograd_jax.lowering import contraction, elementwise, pooling, reduction, structure
-from isograd_jax.lowering.table import LOWERINGS, check_primitives
+from isograd_jax.lowering.table import LOWERINGS
 
 __all__ = [
     "LOWERINGS",
-    "check_primitives",
     "contraction",
     "elementwise",
     "pooling",

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import jax
 
-from isograd.errors import UnsupportedError
-from isograd.graph import Function, Tensor
+from isograd.graph import Tensor
 from isograd_jax.trace import Image, Trace
 
 Lowering = Callable[[Trace, Tensor], jax.Array | Image]
@@ -23,15 +22,3 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
         return lowering
 
     return enter
-
-
-def check_primitives(function: Function) -> None:
-    """Refuse, by name, primitives that are not implemented.
-
-    Raises
-    ------
-    UnsupportedError
-    """
-    unknown = {n.primitive for n in function.nodes} - LOWERINGS.keys() - {"variable", "constant"}
-    if unknown:
-        raise UnsupportedError(f"backend 'jax' does not implement: {', '.join(sorted(unknown))}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from isograd_torch.lowering import contraction, elementwise, pooling, reduction, softmax, structure
-from isograd_torch.lowering.table import LAZY, LOWERINGS, check_primitives
+from isograd_torch.lowering.table import LAZY, LOWERINGS
 
 __all__ = [
     "LAZY",
     "LOWERINGS",
-    "check_primitives",
     "contraction",
     "elementwise",
     "pooling",

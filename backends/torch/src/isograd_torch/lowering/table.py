@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from isograd.errors import UnsupportedError
-from isograd.graph import Function, Tensor
+from isograd.graph import Tensor
 from isograd_torch.plan import Name, Plan
 
 Lowering = Callable[[Plan, Tensor], Name]
@@ -24,15 +23,3 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
         return lowering
 
     return enter
-
-
-def check_primitives(function: Function) -> None:
-    """Refuse, by name, primitives that are not implemented.
-
-    Raises
-    ------
-    UnsupportedError
-    """
-    unknown = {n.primitive for n in function.nodes} - LOWERINGS.keys() - {"variable", "constant"}
-    if unknown:
-        raise UnsupportedError(f"backend 'torch' does not implement: {', '.join(sorted(unknown))}")

@@ -94,6 +94,8 @@ def test_runs_of_several_lengths_share_one_program(function: Any) -> None:
 
 def test_memory_for_results_is_not_laid_out_for_more_steps_than_it_should_be() -> None:
     assert executable_module._capacity(3, 100) == 256
+    # The chunks of dropout masks for mini-batches of 128: 99 steps fit into 32 MiB, and all share a program.
+    assert {executable_module._capacity(steps, 338_000) for steps in (1, 30, 40, 94, 99)} == {128}
     assert executable_module._capacity(3, 2**24) == 4
     assert executable_module._capacity(1, 2**30) == 1
     assert executable_module._capacity(257, 1) == 512

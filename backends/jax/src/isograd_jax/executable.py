@@ -17,7 +17,7 @@ from isograd_jax.program import Carry, call_function, gradient_function, step_fu
 Arrays = Mapping[str, jax.Array]
 HostArray = npt.NDArray[Any]
 
-# Runs of at most so many steps share a program, if what they are given and return stays within the bytes.
+# Runs of at most so many steps, or as what they are given and return fits into the bytes, share a program.
 _COMMON_STEPS = 256
 _COMMON_BYTES = 2**25
 
@@ -154,6 +154,10 @@ class NativeGradient(JaxExecutable):
 
 def _capacity(steps: int, row_bytes: int) -> int:
     """For how many steps to lay out memory: one number for most runs, as another is another program."""
-    if steps <= _COMMON_STEPS and _COMMON_STEPS * row_bytes <= _COMMON_BYTES:
-        return _COMMON_STEPS
-    return 1 << (steps - 1).bit_length()
+    common = min(_COMMON_STEPS, _power_of_two(_COMMON_BYTES // max(row_bytes, 1)))
+    return common if steps <= common else _power_of_two(steps)
+
+
+def _power_of_two(number: int) -> int:
+    """The least that is not less."""
+    return 1 << max(number - 1, 0).bit_length()

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd_conformance.bounds import Arithmetic, agree
+from isograd_conformance.profiles import examples
 from isograd_jax.backend import JaxBackend
 from isograd_jax.precision import in_double_precision
 from isograd_jax.program import call_function
@@ -27,13 +28,13 @@ def outputs_of(function: G.Function, platform: str, values: dict[str, Any]) -> d
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])  # how it is lowered there; it runs here
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@settings(max_examples=12, deadline=None)
 @given(
     planes=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3)),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     extra=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     seed=st.integers(0, 999),
 )
+@examples(12)
 def test_gradients_of_a_plain_convolution(
     platform: str, dtype: str, planes: tuple[int, int, int], kernel: Any, extra: Any, seed: int
 ) -> None:

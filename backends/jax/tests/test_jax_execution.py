@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import ConvPool, Dataset, FullyConnected, Network, Softmax
 from isograd import graph as G
 from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd_conformance.profiles import examples
 from isograd_jax import executable as executable_module
 from isograd_jax.backend import JaxBackend
 from isograd_jax.executable import JaxExecutable
@@ -64,8 +65,8 @@ def test_a_checkpoint_records_which_way_was_taken(layers: list[Any], mode: str, 
     assert again.training.backend["version"].endswith(f"(JAX {jax.__version__})")
 
 
-@settings(max_examples=15)
 @given(steps=st.integers(1, 600), common=st.sampled_from([1, 2**25]))
+@examples(15)
 def test_rows_beyond_the_last_step_are_never_run(steps: int, common: int) -> None:
     """Memory is laid out for more steps than there are; here for 256, or for the next power of two."""
     with pytest.MonkeyPatch.context() as patch:

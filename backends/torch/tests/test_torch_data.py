@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from isograd import Dataset
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.graph import DTYPES
+from isograd_conformance.profiles import examples
 from isograd_torch import backend as backend_module
 from isograd_torch.backend import TorchBackend
 
@@ -24,6 +25,7 @@ BACKEND = TorchBackend()
 @given(
     hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)), st.booleans()
 )
+@examples(50)
 def test_a_read_only_array_becomes_a_tensor_of_the_same_memory_without_a_warning(
     array: np.ndarray, writeable: bool
 ) -> None:

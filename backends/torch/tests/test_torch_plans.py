@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.errors import ArgumentTypeError
+from isograd_conformance.profiles import examples
 from isograd_torch.backend import TorchBackend
 from isograd_torch.lowering import pooling
 
@@ -62,6 +63,7 @@ def test_names_of_variables_are_told_apart_whatever_they_are(names: tuple[str, .
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 2.0, float("nan"), float("-inf")]), min_size=16, max_size=16))
+@examples(50)
 def test_the_index_of_a_pool_is_the_same_whether_or_not_the_device_is_waited_for(values: list[float]) -> None:
     """The CPU looks for a NaN and then mends the index; other devices mend it always."""
     image = torch.tensor(values).reshape(1, 1, 4, 4)
@@ -117,8 +119,8 @@ def test_threads_share_one_program() -> None:
     assert together == [run(seed, False) for seed in range(4)]
 
 
-@settings(max_examples=20)
 @given(keep=st.sampled_from([0.0, 1.0]), value=st.sampled_from([1.0, float("nan"), float("inf")]))
+@examples(20)
 def test_a_factor_of_zero_hides_no_nan(keep: float, value: float) -> None:
     """BLAS leaves out what it multiplies by 0; 0 * NaN is NaN."""
     w, x = G.variable("w", (2, 2)), G.variable("x", (2, 2))

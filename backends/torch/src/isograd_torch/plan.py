@@ -121,6 +121,10 @@ class Plan(Uses, ABC):
             self._notes[key] = make()
         return self._notes[key]
 
+    def noted(self, key: Any) -> Name:
+        """What has been emitted for a key."""
+        return self._notes[key]
+
     # Values
 
     @abstractmethod

@@ -71,7 +71,7 @@ def _pooled(plan: Plan, node: Tensor) -> tuple[Name, Name]:
         plan.note(("pool index", key), lambda: index)
         return maxima
 
-    return plan.note(("pool", key), emit), plan.note(("pool index", key), lambda: Name(""))
+    return plan.note(("pool", key), emit), plan.noted(("pool index", key))
 
 
 def max_pool(x: torch.Tensor, window: Any, stride: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,7 +101,7 @@ def _counting_dtype(x: torch.Tensor, count: int) -> torch.dtype:
     return x.dtype if count * torch.finfo(x.dtype).eps <= 1 else torch.float64
 
 
-def is_pool_index(plan: Plan, node: Tensor, input_size: tuple[int, ...]) -> bool:
+def _is_pool_index(node: Tensor, input_size: tuple[int, ...]) -> bool:
     """Whether the indices are those of a max pooling of images of this size."""
     return node.primitive == "max_pool2d_index" and node.inputs[0].shape[2:] == input_size
 
@@ -109,7 +109,7 @@ def is_pool_index(plan: Plan, node: Tensor, input_size: tuple[int, ...]) -> bool
 @lowers("unpool2d")
 def _unpool2d(plan: Plan, node: Tensor) -> Name:
     g, index = node.inputs
-    if not plan.native and node.size and index.size and is_pool_index(plan, index, node.shape[2:]):
+    if not plan.native and node.size and index.size and _is_pool_index(index, node.shape[2:]):
         a = index.attributes
         return plan.emit(
             _unpool_windows, plan.value(g), plan.value(index.inputs[0]), a["window"], a["stride"],

@@ -50,10 +50,8 @@ def _exp(plan: Plan, node: Tensor) -> Name:
     if found is None:
         return plan.emit(torch.exp, plan.value(node.inputs[0]))
     plan.value(found.logsumexp)
-    terms, total = (
-        plan.note((kind, id(found.logsumexp)), lambda: Name(""))
-        for kind in ("exponentials", "sum of exponentials")
-    )
+    terms = plan.noted(("exponentials", id(found.logsumexp)))
+    total = plan.noted(("sum of exponentials", id(found.logsumexp)))
     if found.guarded:  # the sum is 0 where all x are -inf, and at least 1 everywhere else
         total = plan.emit(torch.clamp_min, total, torch.finfo(TORCH_DTYPES[node.dtype]).tiny)
     return plan.emit(torch.div, terms, total)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SUITE = "isograd_conformance.suite"
 HELP = "a backend for the conformance suite; may be repeated; 'all' is every usable one; short: --backend"
 MARKERS = (
+    "judges(what): the column of the report that a test fills; its row is the test's primitive or layer",
     "long: takes minutes; run by --conformance-long or the thorough profile",
     "same_bits: holds where the backend declares deterministic",
     "unordered: a pair of backends is tested once, not in both orders",

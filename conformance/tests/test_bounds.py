@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isograd import graph as G
 from isograd.graph.reference import evaluate
 from isograd_conformance.bounds import RULES, Arithmetic, agree, disagreement, gamma, track
-from isograd_conformance.bounds.agreement import VACUOUS, Tally
+from isograd_conformance.bounds.tally import VACUOUS, Tally
 from isograd_conformance.bounds.tracking import Tracked
 from isograd_conformance.strategies.arrays import SEEDS, arguments
 from isograd_conformance.strategies.functions import functions

@@ -10,7 +10,7 @@ import pytest
 
 from isograd.backend import Executable
 from isograd.graph import Function, Tensor
-from isograd_conformance.bounds import agree
+from isograd_conformance.bounds import DisagreementError, agree
 from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 
 
@@ -72,7 +72,11 @@ def hold(
     wanted |= {f"state {name}": t for name, t in {**function.state, **function.updates}.items()}
     found = {f"output {name}": a for name, a in results.outputs.items()}
     found |= {f"state {name}": a for name, a in results.state.items()}
-    agree(found, wanted, {**inputs, **state}, subject.arithmetic)
+    try:
+        agree(found, wanted, {**inputs, **state}, subject.arithmetic)
+    except DisagreementError as error:
+        error.subject, error.function = subject, function
+        raise
 
 
 def same(subject: Subject, a: Results, b: Results) -> None:

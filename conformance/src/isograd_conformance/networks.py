@@ -1,29 +1,19 @@
-"""The verdict on a training step of a network, layer by layer.
-
-A bound carried through a whole network grows until it proves nothing. So the step is run with each layer's
-output, and the gradient there, as further outputs, and every layer is judged forward and backward on the
-backend's *own* values below and above it: each bound is one layer deep.
-"""
+"""Training steps with all that goes into them, and the checks of one step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
 
 from isograd import Dataset, Network
 from isograd import graph as G
 from isograd.training.draws import Chunk, draw, epoch_order
 from isograd.training.state import TrainingState
-from isograd.training.step import MASK, VELOCITY, StepGraph, StepOptions, step_function, step_graph
+from isograd.training.step import VELOCITY, StepGraph, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import agree
-from isograd_conformance.checks import hold, same
+from isograd_conformance.checks import same
+from isograd_conformance.layers import instrumented, judge_step
 from isograd_conformance.strategies.arrays import normal
 from isograd_conformance.subject import HostArray, HostArrays, Subject
-
-# Names of the further outputs: of layer i, of the gradient there, and of the gradients of parameters.
-OUTPUT, COTANGENT, GRADIENT = "output of layer ", "gradient at the output of layer ", "gradient of "
 
 
 @dataclass(frozen=True)
@@ -35,7 +25,7 @@ class StepCase:
     graph : StepGraph
     data : Dataset
     function : Function
-        The step, with the outputs named above besides its own.
+        The step, as `layers.instrumented` makes it.
     inputs, state : dict of str to ndarray
     """
 
@@ -110,112 +100,16 @@ class StepPlan:
         return StepOptions(self.mini_batch_size, self.lmbda / steps, self.momentum, self.nesterov)
 
 
-def instrumented(graph: StepGraph) -> G.Function:
-    """The whole step with every layer's output, the gradient there and all gradients as further outputs."""
-    parameters, layers = graph.parameters, graph.outputs
-    found = G.grad(graph.data_cost, [*layers, *parameters.values()])
-    outputs = {"cost": graph.cost, "data_cost": graph.data_cost}
-    outputs |= {f"{OUTPUT}{i}": t for i, t in enumerate(layers)}
-    outputs |= {f"{COTANGENT}{i}": g for i, g in enumerate(found[: len(layers)])}
-    outputs |= {GRADIENT + path: g for path, g in zip(parameters, found[len(layers) :], strict=True)}
-    step = step_function(graph)
-    return G.simplify(G.Function(step.inputs, outputs, step.state, step.updates))
-
-
 def check_layers(subject: Subject, case: StepCase) -> None:
-    """Fail unless every layer's output and gradients, the cost and the updates of one step are right.
+    """Fail unless every layer's output, gradients and updates and the cost of one step are right.
 
     Raises
     ------
-    AssertionError
-        Naming what differs: its name has the number of the layer.
+    DisagreementError
+        Naming what differs first: its name has the number of the layer or the path of the parameter.
     """
     executable = subject.compile(case.function)
     found = subject.call(executable, case.inputs, case.state)
     same(subject, subject.call(executable, case.inputs, case.state), found)
-    _Layers(subject, case, found.outputs).judge()
-    # The updates from end to end: no local bound allows for a gradient that is rounded once more in passing.
-    hold(subject, case.function, found, case.inputs, case.state)
-
-
-@dataclass
-class _Layers:
-    """The layers of one step, judged one by one.
-
-    `errors` has for each value that one layer hands to another what it may differ by within itself: nothing,
-    or its own bound where the backend declares `fuses` and so may round it differently for each use.
-    """
-
-    subject: Subject
-    case: StepCase
-    found: HostArrays
-    errors: dict[str, HostArray] = field(default_factory=dict)
-
-    def judge(self) -> None:
-        layers = range(len(self.case.graph.outputs))
-        for i in layers:
-            self._forward(i)
-        self._cost()
-        for i in reversed(layers):
-            self._backward(i)
-
-    def _forward(self, i: int) -> None:
-        x, values, errors = self._below(i)
-        self._hold({f"{OUTPUT}{i}": self._build(i, x)}, values, errors)
-
-    def _cost(self) -> None:
-        graph, inputs = self.case.graph, self.case.graph.inputs
-        name = f"{OUTPUT}{len(graph.outputs) - 1}"
-        z = G.variable("x", graph.outputs[-1].shape, graph.architecture.dtype)
-        costs = G.log_likelihood(z, G.gather(inputs["labels"], inputs["rows"]))
-        cost = costs.sum() / graph.options.mini_batch_size
-        wanted = {"data_cost": cost, f"{COTANGENT}{len(graph.outputs) - 1}": G.grad(cost, z)}
-        self._hold(wanted, {"x": self.found[name]}, {"x": self.errors[name]})
-
-    def _backward(self, i: int) -> None:
-        x, values, errors = self._below(i)
-        y = self._build(i, x)
-        name = f"{COTANGENT}{i}"
-        g = G.variable("g", y.shape, y.dtype)
-        values, errors = {**values, "g": self.found[name]}, {**errors, "g": self.errors[name]}
-        wrt = {GRADIENT + path: v for path, v in self.case.graph.parameters.items() if self._owns(i, path)}
-        if i > 0:
-            wrt[f"{COTANGENT}{i - 1}"] = x
-        if wrt:
-            gradients = G.vector_jacobian_product(y, g, list(wrt.values()))
-            self._hold(dict(zip(wrt, gradients, strict=True)), values, errors)
-
-    def _below(self, i: int) -> tuple[G.Tensor, dict[str, HostArray], dict[str, HostArray]]:
-        """The layer's input, and its value and error; the first one's is read from the data set."""
-        graph = self.case.graph
-        if i == 0:
-            rows = G.gather(graph.inputs["inputs"], graph.inputs["rows"])
-            return graph.architecture.read(rows, self.case.data.scale), {}, {}
-        name, below = f"{OUTPUT}{i - 1}", graph.outputs[i - 1]
-        return G.variable("x", below.shape, below.dtype), {"x": self.found[name]}, {"x": self.errors[name]}
-
-    def _build(self, i: int, x: G.Tensor) -> G.Tensor:
-        graph = self.case.graph
-        params = self._named(i, graph.parameters)
-        state = self._named(i, {p: v for p, v in graph.state.items() if p not in graph.parameters})
-        masks = self._named(
-            i, {n.removeprefix(MASK): v for n, v in graph.inputs.items() if n.startswith(MASK)}
-        )
-        (y,), _ = graph.architecture.layers[i].build((x,), params, state, "train", masks)
-        return y
-
-    def _owns(self, i: int, path: str) -> bool:
-        return path.startswith(f"{self.case.graph.architecture.names[i]}.")
-
-    def _named(self, i: int, variables: Mapping[str, G.Tensor]) -> dict[str, G.Tensor]:
-        """Those of layer i, by the names that the layer itself gives them."""
-        prefix = f"{self.case.graph.architecture.names[i]}."
-        return {path.removeprefix(prefix): v for path, v in variables.items() if self._owns(i, path)}
-
-    def _hold(self, wanted: Mapping[str, G.Tensor], values: HostArrays, errors: HostArrays) -> None:
-        """Judge outputs, and keep what their readers have to allow for."""
-        everything = {**self.case.inputs, **self.case.state, **values}
-        found = {name: self.found[name] for name in wanted}
-        held = agree(found, wanted, everything, self.subject.arithmetic, errors)
-        fuses = self.subject.capabilities.fuses
-        self.errors |= {name: t.error if fuses else np.zeros(t.value.shape) for name, t in held.items()}
+    for verdict in judge_step(subject, case.graph, case.data.scale, case.inputs, case.state, found):
+        verdict.raise_for_problem(subject)

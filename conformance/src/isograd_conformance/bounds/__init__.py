@@ -8,7 +8,15 @@ rule has its source beside it, and what it takes of a backend is what the backen
 from __future__ import annotations
 
 from isograd_conformance.bounds import elementwise, structure, sums
-from isograd_conformance.bounds.agreement import Tally, agree, disagreement, tally
+from isograd_conformance.bounds.agreement import (
+    DisagreementError,
+    Judgement,
+    agree,
+    disagreement,
+    judge,
+    wrong_elements,
+)
+from isograd_conformance.bounds.tally import Tally, tally
 from isograd_conformance.bounds.tracking import (
     IEEE,
     RULES,
@@ -24,14 +32,18 @@ __all__ = [
     "RULES",
     "Application",
     "Arithmetic",
+    "DisagreementError",
+    "Judgement",
     "Tally",
     "Tracked",
     "agree",
     "disagreement",
     "elementwise",
     "gamma",
+    "judge",
     "structure",
     "sums",
     "tally",
     "track",
+    "wrong_elements",
 ]

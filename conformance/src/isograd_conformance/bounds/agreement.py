@@ -3,58 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isograd.graph.tensor import Tensor
-from isograd_conformance.bounds.tracking import IEEE, Arithmetic, Array, Arrays, Tracked, track
+from isograd.graph import Function
+from isograd.graph.tensor import Tensor, topological
+from isograd_conformance.bounds.sums import SUMS, terms
+from isograd_conformance.bounds.tally import tally
+from isograd_conformance.bounds.tracking import (
+    IEEE,
+    UNIT,
+    Arithmetic,
+    Array,
+    Arrays,
+    Tracked,
+    gamma,
+    likely,
+    track,
+)
 
-# A bound beyond this part of the largest element proves nothing about an element.
-VACUOUS = 0.05
 
-
-@dataclass
-class Tally:
-    """How many elements were compared, how many of them with a bound that proves nothing.
+@dataclass(frozen=True)
+class Judgement:
+    """What came of holding an array to its bound.
 
     Attributes
     ----------
-    elements, vacuous : int
+    name : str
+    tensor : Tensor
+        What the array is defined to be.
+    found : ndarray
+    held : Tracked
+        What it was held to.
+    problem : str or None
+        What is wrong, in words; None where the array agrees.
     worst : float
-        The largest error as a part of the bound E, of at most 2.
+        The largest error as a part of the bound E; up to 2 is accepted.
+    vacuous : float
+        The share of elements whose bound proves nothing.
     """
 
-    elements: int = 0
-    vacuous: int = 0
-    worst: float = 0.0
-
-    def add(self, found: Array, tracked: Tracked) -> None:
-        """Count one array that was held to its bound."""
-        value, error = tracked
-        finite = np.isfinite(value)
-        self.elements += value.size
-        if not finite.any():
-            return
-        scale = float(abs(value[finite]).max())
-        self.vacuous += int(np.count_nonzero(error > VACUOUS * scale))
-        bounded = finite & (error > 0) & np.isfinite(error)
-        if bounded.any():
-            self.worst = max(self.worst, float((abs(found - value)[bounded] / error[bounded]).max()))
+    name: str
+    tensor: Tensor
+    found: Array
+    held: Tracked
+    problem: str | None
+    worst: float
+    vacuous: float
 
 
-# What the summary at the end of a run reports.
-tally = Tally()
+class DisagreementError(AssertionError):
+    """An array that is not what its tensor is defined to be.
+
+    Attributes
+    ----------
+    judgement : Judgement
+    values : mapping of variable name to ndarray
+        From which the tensor was to be computed.
+    subject : object
+        Whose computation it was, a `Subject`; None until whoever knows it says so.
+    function : Function or None
+        That was called, if it has more than this tensor.
+    """
+
+    def __init__(self, judgement: Judgement, values: Arrays) -> None:
+        super().__init__(f"{judgement.name}, {judgement.tensor!r}: {judgement.problem}")
+        self.judgement = judgement
+        self.values = values
+        self.subject: object = None
+        self.function: Function | None = None
 
 
-def agree(
+def judge(
     found: Arrays,
     tensors: Mapping[str, Tensor],
     values: Arrays,
     arithmetic: Arithmetic = IEEE,
     errors: Arrays | None = None,
-) -> dict[str, Tracked]:
-    """Fail unless each array is what its tensor is defined to be, within twice the rounding bound.
+) -> list[Judgement]:
+    """Hold each array to twice the rounding bound of what its tensor is defined to be.
 
     Parameters
     ----------
@@ -64,6 +92,31 @@ def agree(
     arithmetic : Arithmetic, optional
     errors : mapping of variable name to ndarray, optional
         As for `track`.
+    """
+    held = track(list(tensors.values()), values, arithmetic, errors)
+    judgements = []
+    for (name, tensor), tracked in zip(tensors.items(), held, strict=True):
+        array = found[name]
+        kind = array.shape, array.dtype.name
+        if kind != (tensor.shape, tensor.dtype):
+            problem: str | None = f"is {kind}; expected {tensor!r}"
+            judgements.append(Judgement(name, tensor, array, tracked, problem, np.inf, 0.0))
+            continue
+        problem = disagreement(array, tracked)
+        count = tally.add(array, tracked)
+        judgements.append(Judgement(name, tensor, array, tracked, problem, count.worst, count.share))
+    _warn(judgements, values, arithmetic, errors)
+    return judgements
+
+
+def agree(
+    found: Arrays,
+    tensors: Mapping[str, Tensor],
+    values: Arrays,
+    arithmetic: Arithmetic = IEEE,
+    errors: Arrays | None = None,
+) -> dict[str, Tracked]:
+    """Fail unless each array is what its tensor is defined to be; the parameters are those of `judge`.
 
     Returns
     -------
@@ -73,18 +126,17 @@ def agree(
     Raises
     ------
     AssertionError
-        If names, a shape or a dtype differ, or an element is too far off; the message names the array and
-        shows the first such elements.
+        If names differ.
+    DisagreementError
+        If a shape or a dtype differs, or an element is too far off; the message names the array and shows
+        the first such elements.
     """
     assert found.keys() == tensors.keys(), f"there are {sorted(found)}; expected {sorted(tensors)}"
-    held = dict(zip(tensors, track(list(tensors.values()), values, arithmetic, errors), strict=True))
-    for name, tensor in tensors.items():
-        array = found[name]
-        kind = array.shape, array.dtype.name
-        assert kind == (tensor.shape, tensor.dtype), f"{name} is {kind}; expected {tensor!r}"
-        problem = disagreement(array, held[name])
-        assert problem is None, f"{name}, {tensor!r}: {problem}"
-    return held
+    judgements = judge(found, tensors, values, arithmetic, errors)
+    for judgement in judgements:
+        if judgement.problem is not None:
+            raise DisagreementError(judgement, values)
+    return {judgement.name: judgement.held for judgement in judgements}
 
 
 def disagreement(found: Array, tracked: Tracked) -> str | None:
@@ -92,21 +144,51 @@ def disagreement(found: Array, tracked: Tracked) -> str | None:
 
     Twice, since the reference is rounded too: in float64, as much as what it judges in that dtype.
     """
-    found = found.astype(np.float64)  # which holds every dtype exactly
-    value, error = tracked.value.astype(np.float64), tracked.error
-    with np.errstate(invalid="ignore"):
-        near = abs(found - value) <= 2 * error
-    same = (found == value) | (np.isnan(found) & np.isnan(value))
-    right = same | (np.isfinite(value) & near) | np.isinf(error)
-    with np.errstate(invalid="ignore", over="ignore"):
-        tally.add(found, Tracked(value, error))
-    if right.all():
+    wrong = wrong_elements(found, tracked)
+    if not wrong.any():
         return None
-    wrong = ~right
-    with np.errstate(invalid="ignore", divide="ignore"):
+    found = found.astype(np.float64)
+    value, error = tracked.value.astype(np.float64), tracked.error
+    with np.errstate(all="ignore"):
         ratios = np.nan_to_num(abs(found - value) / error, nan=np.inf, posinf=np.inf)
     return (
         f"{np.count_nonzero(wrong)} of {found.size} elements are wrong, the first at "
         f"{np.argwhere(wrong)[:3].tolist()}: found {found[wrong][:3]}, expected {value[wrong][:3]} "
         f"+- {2 * error[wrong][:3]}; at most {ratios[wrong].max():.3g} times the bound E"
     )
+
+
+def wrong_elements(found: Array, tracked: Tracked) -> Array:
+    """Which elements are not within twice their bounds: bool, of the shape of the array."""
+    found = found.astype(np.float64)  # which holds every dtype exactly
+    value, error = tracked.value.astype(np.float64), tracked.error
+    with np.errstate(all="ignore"):
+        near = abs(found - value) <= 2 * error
+    same = (found == value) | (np.isnan(found) & np.isnan(value))
+    return np.asarray(~(same | (np.isfinite(value) & near) | np.isinf(error)))
+
+
+def _warn(judgements: list[Judgement], values: Arrays, arithmetic: Arithmetic, errors: Arrays | None) -> None:
+    """Count arrays that agree, but are farther off than independent roundings ever take them.
+
+    The bound of a long sum is loose, so that a fault may hide below it. No verdict: the roundings of a
+    computation need not be independent. Where an error is below the smallest share that the likely bound of
+    any sum has of its worst case, it is not tracked again.
+    """
+    share = min((_likely_share(node) for node in topological([j.tensor for j in judgements])), default=1.0)
+    near = [j for j in judgements if j.problem is None and j.worst > 2 * share]
+    if not near:
+        return
+    statistical = replace(arithmetic, statistical=True)
+    for judgement, tracked in zip(
+        near, track([j.tensor for j in near], values, statistical, errors), strict=True
+    ):
+        if wrong_elements(judgement.found, tracked).any():
+            tally.unlikely += 1
+
+
+def _likely_share(node: Tensor) -> float:
+    if node.primitive not in SUMS:
+        return 1.0
+    k, u = max(terms(node), 1), UNIT[node.dtype]
+    return min(1.0, likely(k, u) / gamma(k, u)) if u else 1.0

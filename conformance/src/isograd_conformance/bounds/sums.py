@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from isograd.graph.tensor import Tensor
-from isograd_conformance.bounds.tracking import ULPS, UNIT, Application, Array, gamma, rule
+from isograd_conformance.bounds.tracking import ULPS, UNIT, Application, Array, rule
 
 _COUNTS: dict[str, Callable[[Tensor], int]] = {
     "reduce_sum": lambda n: prod(n.inputs[0].shape[axis] for axis in n.attributes["axes"]),
@@ -28,6 +28,10 @@ _COUNTS: dict[str, Callable[[Tensor], int]] = {
 }
 
 
+# The primitives whose elements are sums of many terms.
+SUMS = _COUNTS.keys()
+
+
 def terms(node: Tensor) -> int:
     """How many terms an element of the result is a sum of, at most."""
     return _COUNTS[node.primitive](node)
@@ -36,7 +40,7 @@ def terms(node: Tensor) -> int:
 def _added(a: Application, error: Array, magnitude: Array) -> Array:
     """`error` inherited, and the additions of terms whose magnitudes add up to `magnitude`."""
     additions = max(terms(a.node) - 1, 0)
-    found = error + gamma(additions, a.unit) * magnitude
+    found = error + a.gamma(additions) * magnitude
     if a.arithmetic.flushes_subnormals:  # without that, additions are exact in underflow
         found = found + a.rounded(magnitude, 0.0, additions)
     return found
@@ -77,7 +81,7 @@ def _convolution(a: Application) -> Array:
         return found
     # The largest sum of magnitudes anywhere stands for the norms of image and filters.
     largest = np.max(whole, initial=0, where=np.isfinite(whole))
-    found += WINOGRAD_GROWTH * gamma(terms(a.node), a.unit) * largest
+    found += WINOGRAD_GROWTH * a.gamma(terms(a.node)) * largest
     return found
 
 
@@ -92,7 +96,7 @@ def _products(a: Application) -> tuple[Array, Array]:
     precision = a.arithmetic.products.get(a.node.dtype, a.node.dtype)
     read = UNIT[precision] if precision != a.node.dtype else 0.0
     k = terms(a.node)
-    return inherited + a.rounded(whole, gamma(k, a.unit) + read * (2 + read), k), whole
+    return inherited + a.rounded(whole, a.gamma(k) + read * (2 + read), k), whole
 
 
 def _winograd_growth() -> float:
@@ -140,7 +144,7 @@ def _logsumexp(a: Application) -> Array:
     k = prod(x.shape[axis] for axis in axes)
     exp_error, log_error = (2 * a.ulps(ULPS, name) * u for name in ("exp", "log"))
     declared = 2 * a.ulps(0.0) * u * abs(a.value)
-    inner = error.max(axis=axes) + u * moved + exp_error + gamma(k, u)
+    inner = error.max(axis=axes) + u * moved + exp_error + a.gamma(k)
     lost = a.rounded(np.ones(a.value.shape), 0.0, k)
     bound: Array = inner + log_error * abs(np.log(total)) + u * (abs(a.value) + inner) + declared + lost
     return bound

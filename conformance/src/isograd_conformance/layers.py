@@ -2,7 +2,8 @@
 
 A bound carried through a whole network grows until it proves nothing. So a step is run with each layer's
 output, and the gradient there, as further outputs, and every layer is judged forward, backward and in its
-update on the backend's *own* values below and above it: each bound is one layer deep.
+update on the backend's *own* values below and above it: each bound is one layer deep. What is compared within
+a layer, as in a pooling, is made an output likewise (`decisions`).
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd.layers import Mode
 from isograd.training.step import MASK, VELOCITY, StepGraph, step_function
 from isograd_conformance.bounds import DisagreementError, Judgement, judge
+from isograd_conformance.decisions import decided, substitute
 from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 
 # Names of the further outputs: of layer i, of the gradient there, and of the gradients of parameters.
 OUTPUT, COTANGENT, GRADIENT = "output of layer ", "gradient at the output of layer ", "gradient of "
-UPDATE = "new "
+UPDATE, COMPARED = "new ", "compared in layer "
 
 Kind = Literal["output", "cost", "gradient", "update"]
 
@@ -59,11 +59,25 @@ def instrumented(graph: StepGraph) -> G.Function:
     parameters, layers = graph.parameters, graph.outputs
     found = G.grad(graph.data_cost, [*layers, *parameters.values()])
     outputs = {"cost": graph.cost, "data_cost": graph.data_cost}
-    outputs |= {f"{OUTPUT}{i}": t for i, t in enumerate(layers)}
+    outputs |= layer_outputs(layers)
     outputs |= {f"{COTANGENT}{i}": g for i, g in enumerate(found[: len(layers)])}
     outputs |= {GRADIENT + path: g for path, g in zip(parameters, found[len(layers) :], strict=True)}
     step = step_function(graph)
     return G.simplify(G.Function(step.inputs, outputs, step.state, step.updates))
+
+
+def layer_outputs(layers: Sequence[G.Tensor]) -> dict[str, G.Tensor]:
+    """Each layer's output, and what it compares on the way there, as outputs of an instrumented function."""
+    outputs: dict[str, G.Tensor] = {}
+    for i, layer in enumerate(layers):
+        compared = decided(layer, layers[i - 1 : i])
+        outputs |= {_compared(i, k): t for k, t in enumerate(compared)}
+        outputs[f"{OUTPUT}{i}"] = layer
+    return outputs
+
+
+def _compared(layer: int, k: int) -> str:
+    return f"{COMPARED}{layer}, {k}"
 
 
 def judge_step(
@@ -107,8 +121,8 @@ def judge_outputs(
 class _Walk:
     """A walk over the layers, judging their outputs.
 
-    `errors` has for each value that one layer hands to another what it may differ by within itself: nothing,
-    or its own bound where the backend declares `fuses` and so may round it differently for each use.
+    `errors` has for each value that one layer hands to another what it may differ by within itself, its own
+    bound: a backend that declares `fuses` may round it differently for each use.
     """
 
     subject: Subject
@@ -125,22 +139,28 @@ class _Walk:
     def forward(self) -> list[LayerJudgement]:
         """The outputs, from the first layer up."""
         for i in range(len(self.architecture.layers)):
-            x, values, errors = self.below(i)
-            self.hold(i, "output", {f"{OUTPUT}{i}": self.build(i, x)}, values, errors)
+            x, values = self.below(i)
+            y = self.build(i, x)
+            compared = self.compared(i, x, y)
+            wanted = {_compared(i, k): t for k, t in enumerate(compared)}
+            self.hold(i, "output", {**wanted, f"{OUTPUT}{i}": y}, values, compared)
         return self.verdicts
 
-    def below(self, i: int) -> tuple[G.Tensor, dict[str, HostArray], dict[str, HostArray]]:
-        """The layer's input, and its value and error; the first one's is read from the data set."""
+    def below(self, i: int) -> tuple[G.Tensor, dict[str, str]]:
+        """The layer's input, and the name of its value by that of its variable.
+
+        The first layer's input is read from the data set.
+        """
         if i == 0:
             rows = G.gather(self.inputs["inputs"], self.inputs["rows"])
-            return self.architecture.read(rows, self.scale), {}, {}
+            return self.architecture.read(rows, self.scale), {}
         name = f"{OUTPUT}{i - 1}"
-        value = self.found[name]
-        return (
-            G.variable("x", value.shape, self.architecture.dtype),
-            {"x": value},
-            {"x": self.errors[name]},
-        )
+        return G.variable("x", self.found[name].shape, self.architecture.dtype), {"x": name}
+
+    def compared(self, i: int, x: G.Tensor, y: G.Tensor) -> dict[G.Tensor, str]:
+        """What is compared between a layer's input and its output, with the names of the values."""
+        operands = decided(y, [x] if i else [])
+        return {node: _compared(i, k) for k, node in enumerate(operands)}
 
     def build(self, i: int, x: G.Tensor) -> G.Tensor:
         parameters = self.architecture.parameters
@@ -159,15 +179,35 @@ class _Walk:
         return {path.removeprefix(prefix): v for path, v in variables.items() if self.owns(i, path)}
 
     def hold(
-        self, i: int, kind: Kind, wanted: Mapping[str, G.Tensor], values: HostArrays, errors: HostArrays
+        self,
+        i: int,
+        kind: Kind,
+        wanted: Mapping[str, G.Tensor],
+        values: Mapping[str, str],
+        compared: Mapping[G.Tensor, str],
     ) -> None:
-        """Judge arrays, and keep what their readers have to allow for."""
-        everything = {**self.given, **values}
+        """Judge arrays on the values that they were computed from, and keep what these may differ by.
+
+        Parameters
+        ----------
+        wanted : mapping of name to Tensor
+        values : mapping of variable name to name
+            Which of the backend's own values the graph's further variables are.
+        compared : mapping of Tensor to name
+            Nodes of the graph that are taken as the backend's own values.
+        """
+        cuts = {node: G.variable(f"compared {k}", node.shape, node.dtype) for k, node in enumerate(compared)}
+        tensors = dict(zip(wanted, substitute(list(wanted.values()), cuts), strict=True))
+        names = {**values, **{cuts[node].name: name for node, name in compared.items()}}
+        everything = {**self.given, **{variable: self.found[name] for variable, name in names.items()}}
         found = {name: self.found[name] for name in wanted}
-        fuses = self.subject.capabilities.fuses
-        for judgement in judge(found, wanted, everything, self.subject.arithmetic, errors):
-            error = judgement.held.error
-            self.errors[judgement.name] = error if fuses else np.zeros(error.shape)
+        verdicts = judge(found, tensors, everything, self.subject.arithmetic)
+        if self.subject.capabilities.fuses and any(v.problem is not None for v in verdicts):
+            # Perhaps a value was rounded otherwise for this use than for the output that shows it.
+            errors = {variable: self.errors[n] for variable, n in names.items() if n in self.errors}
+            verdicts = judge(found, tensors, everything, self.subject.arithmetic, errors)
+        for judgement in verdicts:
+            self.errors[judgement.name] = judgement.held.error
             self.verdicts.append(LayerJudgement(i, kind, judgement, everything))
 
 
@@ -186,7 +226,6 @@ class _Step(_Walk):
 
     def _cost(self) -> None:
         last = len(self.graph.outputs) - 1
-        name = f"{OUTPUT}{last}"
         z = G.variable("x", self.graph.outputs[-1].shape, self.architecture.dtype)
         costs = G.log_likelihood(z, G.gather(self.inputs["labels"], self.inputs["rows"]))
         cost = whole = costs.sum() / self.graph.options.mini_batch_size
@@ -194,16 +233,15 @@ class _Step(_Walk):
             if self.graph.options.decay and spec.regularised:
                 w = self.graph.parameters[path]
                 whole = whole + (w * w).sum() * (0.5 * self.graph.options.decay)
-        values, errors = {"x": self.found[name]}, {"x": self.errors[name]}
-        self.hold(last, "cost", {"data_cost": cost, "cost": whole}, values, errors)
-        self.hold(last, "gradient", {f"{COTANGENT}{last}": G.grad(cost, z)}, values, errors)
+        values = {"x": f"{OUTPUT}{last}"}
+        self.hold(last, "cost", {"data_cost": cost, "cost": whole}, values, {})
+        self.hold(last, "gradient", {f"{COTANGENT}{last}": G.grad(cost, z)}, values, {})
 
     def _backward(self, i: int) -> None:
-        x, values, errors = self.below(i)
+        x, values = self.below(i)
         y = self.build(i, x)
-        name = f"{COTANGENT}{i}"
         g = G.variable("g", y.shape, y.dtype)
-        values, errors = {**values, "g": self.found[name]}, {**errors, "g": self.errors[name]}
+        values = {**values, "g": f"{COTANGENT}{i}"}
         parameters = {path: v for path, v in self.graph.parameters.items() if self.owns(i, path)}
         wrt = [*parameters.values(), *([x] if i > 0 else [])]
         if not wrt:
@@ -212,9 +250,10 @@ class _Step(_Walk):
         wanted = {GRADIENT + path: gradient for path, gradient in zip(parameters, gradients, strict=False)}
         if i > 0:
             wanted[f"{COTANGENT}{i - 1}"] = gradients[-1]
-        self.hold(i, "gradient", wanted, values, errors)
+        compared = self.compared(i, x, y)
+        self.hold(i, "gradient", wanted, values, compared)
         if parameters:
-            self.hold(i, "update", self._updates(parameters, gradients), values, errors)
+            self.hold(i, "update", self._updates(parameters, gradients), values, compared)
 
     def _updates(
         self, parameters: Mapping[str, G.Tensor], gradients: Sequence[G.Tensor]

@@ -21,6 +21,8 @@ class Options:
         Whether tests run that take minutes.
     shrink : bool
         Whether a failure is made small, which takes many more runs.
+    seed : int or None
+        Of the examples, instead of the profile's own choice.
     """
 
     backends: tuple[str, ...] = ()
@@ -28,6 +30,7 @@ class Options:
     scale: float = 1.0
     long: bool = False
     shrink: bool = True
+    seed: int | None = None
 
 
 # The tests' decorators are evaluated at import, when no configuration is at hand.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="report a failure as it was found: making it small compiles many more functions",
     )
+    group.addoption(
+        "--conformance-json", type=Path, metavar="FILE", help="write the report of the run as JSON"
+    )
+    group.addoption(
+        "--conformance-html",
+        type=Path,
+        metavar="FILE",
+        help="write the report of the run as one self-contained HTML page",
+    )
+    group.addoption(
+        "--conformance-expected",
+        type=Path,
+        metavar="FILE",
+        help="a TOML file with the tests that are known to fail, a reason and an example for each",
+    )
     group.addoption("--conformance-long", action="store_true", help="run also the tests that take minutes")
 
 
@@ -98,6 +114,24 @@ def pytest_configure(config: pytest.Config) -> None:
             not config.getoption("conformance_no_shrink"),
         )
     )
+    if given:
+        _record(config)
+
+
+def _record(config: pytest.Config) -> None:
+    """Have the suite's tests recorded and reported."""
+    from isograd.errors import IsogradError
+    from isograd_conformance.report.recorder import Recorder
+
+    try:
+        recorder = Recorder(
+            config.getoption("conformance_json"),
+            config.getoption("conformance_html"),
+            config.getoption("conformance_expected"),
+        )
+    except IsogradError as error:
+        raise pytest.UsageError(f"--conformance-expected: {error}") from error
+    config.pluginmanager.register(recorder, "isograd-conformance-recorder")
 
 
 def pytest_unconfigure() -> None:

@@ -8,12 +8,18 @@ Importing this module discovers nothing and imports neither NumPy nor any framew
 
 from __future__ import annotations
 
-from isograd.plugins.descriptors import BackendDescriptor, CommandDescriptor, DatasetDescriptor
+from isograd.plugins.descriptors import (
+    SPECIFICATION,
+    BackendDescriptor,
+    CommandDescriptor,
+    DatasetDescriptor,
+)
 from isograd.plugins.hookspecs import hookimpl, hookspec
 from isograd.plugins.manager import PluginRegistry
 from isograd.plugins.reports import PluginReport
 
 __all__ = [
+    "SPECIFICATION",
     "BackendDescriptor",
     "CommandDescriptor",
     "DatasetDescriptor",

@@ -42,6 +42,10 @@ def check_name(name: object, argument: str) -> None:
         )
 
 
+# Of the graph language: the primitives, their exact meanings and the table of conventions.
+SPECIFICATION = 1
+
+
 @dataclass(frozen=True)
 class _Descriptor:
     """What all descriptors share; `load` does the heavy imports, and nothing calls it for a listing."""
@@ -97,7 +101,7 @@ class BackendDescriptor(_Descriptor):
     dtypes: tuple[str, ...]
     requires: tuple[str, ...] = ()
     distribution: str | None = None
-    specification: int = 1
+    specification: int = SPECIFICATION
     priority: int = 0
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from isograd.graph import FLOATING, Tensor
 from isograd_conformance.bounds import Judgement, wrong_elements
+from isograd_conformance.bounds.sums import SUMS, terms
 from isograd_conformance.bounds.tracking import UNIT, Array, Tracked
 
 # Other arrangements of what was expected, by what they are called.
@@ -39,7 +40,7 @@ def hint(judgement: Judgement) -> str:
         *_arranged(found, judgement.held),
     ):
         return sentence
-    return next(_precision(found.astype(float), value.astype(float), judgement.tensor), "")
+    return next(_precision(judgement), "")
 
 
 def _special(found: Array, expected: Array) -> Iterator[str]:
@@ -83,6 +84,10 @@ def _ratio(found: Array, expected: Array, error: Array, tensor: Tensor) -> Itera
 def _factors(tensor: Tensor) -> Iterator[tuple[float, str]]:
     """Factors that mistakes are known for, with what each may mean."""
     yield -1.0, ": the sign"
+    k = terms(tensor) if tensor.primitive in SUMS else 1
+    if k > 1:
+        yield 1 / k, ": as many as there are terms, as a mean for a sum"
+        yield float(k), ": as many as there are terms, as a sum for a mean"
     yield 2.0, ": counted twice"
     yield 0.5, ": halved"
     sizes: dict[int, str] = {}
@@ -93,8 +98,8 @@ def _factors(tensor: Tensor) -> Iterator[tuple[float, str]]:
     sizes.setdefault(tensor.size, "the number of elements")
     for n, meaning in sizes.items():
         if n > 2:
-            yield float(n), f": {meaning}, as a sum for a mean"
-            yield 1 / n, f": {meaning}, as a mean for a sum"
+            yield float(n), f": {meaning}"
+            yield 1 / n, f": {meaning}"
 
 
 def _as_text(factor: float) -> str:
@@ -114,14 +119,16 @@ def _arranged(found: Array, held: Tracked) -> Iterator[str]:
             yield f"what is expected, {name}"
 
 
-def _precision(found: Array, expected: Array, tensor: Tensor) -> Iterator[str]:
-    """The precision below the dtype's whose rounding explains the errors."""
-    finite = np.isfinite(found) & np.isfinite(expected) & (expected != 0)
-    if not finite.any() or not np.isfinite(found).all():
-        return
-    relative = float((abs(found - expected)[finite] / abs(expected)[finite]).max())
+def _precision(judgement: Judgement) -> Iterator[str]:
+    """The precision below the dtype's whose rounding explains the errors.
+
+    err/E times the unit roundoff of the dtype is that of an arithmetic in which the bound would be met; an
+    operand that is rounded as well as the result counts twice, and long sums stay far below their bounds.
+    """
+    own = UNIT[judgement.tensor.dtype]
+    needed = judgement.worst * own
     for name in ("float32", "float16", "bfloat16"):
         u = UNIT[name]
-        if UNIT[tensor.dtype] < u and u / 16 <= relative <= 16 * u:
-            yield f"relative errors up to {relative:.1e}, as of a computation in {name}"
+        if own < u and u / 64 <= needed <= 3 * u:
+            yield f"the errors are those of a computation in {name}"
             return

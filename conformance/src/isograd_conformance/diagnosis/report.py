@@ -86,7 +86,9 @@ def diagnose(error: DisagreementError) -> Diagnosis:
             f"{subject.specification}: no node of the graph is wrong when it is run again: the fault shows "
             "only beside other computations, or not every time"
         )
-    return _diagnosis(subject, smallest(subject, parting))
+    small = smallest(subject, parting)
+    # The more numbers are wrong, the more their ratio says.
+    return _diagnosis(subject, small, hint(parting.judgement) or hint(small.judgement))
 
 
 def _function_of(error: DisagreementError) -> Function:
@@ -98,13 +100,12 @@ def _function_of(error: DisagreementError) -> Function:
     return Function(variables, {error.judgement.name: tensor})
 
 
-def _diagnosis(subject: Subject, parting: Parting) -> Diagnosis:
+def _diagnosis(subject: Subject, parting: Parting, advice: str) -> Diagnosis:
     judgement = parting.judgement
     node = _described(parting)
     how = "by itself" if parting.alone else "as a part of the graph; by itself, each of its nodes is right"
     element, found, expected = _worst_element(judgement)
     title = f"{subject.specification} computes {parting.node.primitive} otherwise than the reference."
-    advice = hint(judgement)
     if not advice and not parting.alone and parting.output in parting.function.updates:
         advice = "only where state is updated: is an old value read after it was overwritten?"
     return Diagnosis(

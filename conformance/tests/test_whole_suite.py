@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from isograd.graph import PRIMITIVES
+from isograd_conformance.strategies.primitives import CASES
 
-def run(pytester: pytest.Pytester, *arguments: str) -> dict[str, int]:
+# More than vacuous in this share, a run would prove too little.
+VACUOUS_LIMIT = 0.02
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     suite = ("-p", "no:cacheprovider", "-W", "error", "--pyargs", "isograd_conformance")
     result = pytester.runpytest_inprocess(*suite, *arguments)
     assert result.ret == 0, result.parseoutcomes()
-    return result.parseoutcomes()
+    return result
 
 
-def test_a_right_backend_passes(unregistered: pytest.Pytester) -> None:
-    assert run(unregistered, "--backend", "native")["passed"] > 300
+def test_a_right_backend_conforms_in_every_primitive_and_dtype_and_little_of_it_is_vacuous(
+    unregistered: pytest.Pytester,
+) -> None:
+    page, data = unregistered.path / "report.html", unregistered.path / "report.json"
+    files = ("--conformance-json", str(data), "--conformance-html", str(page))
+    result = run(unregistered, "--backend", "native", *files)
+    result.stdout.fnmatch_lines(["native: a mark each for*", "tanh *", "*vacuous*", "native: conforms"])
+    report = json.loads(data.read_text())
+    assert report["conforms"] is True
+    assert report["elements"] > 10_000
+    assert report["vacuous"] < VACUOUS_LIMIT
+    passed = {(r["row"], r["dtype"]) for r in report["records"] if r["status"] == "pass"}
+    assert {(name, dtype) for name, entry in CASES.items() for dtype in entry.dtypes} <= passed
+    assert {"isograd", "isograd-conformance", "specification", "numpy"} <= report["versions"].keys()
+    assert report["backends"]["native"]["native_gradient"] is True
+    text = page.read_text()
+    assert all(f"<code>{name}</code>" in text for name in PRIMITIVES)
+    assert not [word for word in ("<script", "http://", "https://", "src=") if word in text]
 
 
 def test_two_right_backends_pass_with_each_other(unregistered: pytest.Pytester) -> None:
     backends = ("--backend", "reference", "--backend", "native")
-    assert run(unregistered, *backends, "-k", "isolation or across")["passed"] > 10
+    assert run(unregistered, *backends, "-k", "isolation or across").parseoutcomes()["passed"] > 10

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from isograd.cli.output import plain_data
 from isograd_conformance.layers import Kind
 
 Phase = Literal["prediction", "training"]
@@ -185,9 +185,8 @@ class CrossCheck:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as `--json` prints it; numbers that are not finite as texts."""
         summary = {"agrees": self.agrees, "verdict": self.sentence, "elements": self.elements}
-        data: dict[str, Any] = _plain(
-            {**summary, "vacuous": self.vacuous, "worst": self.worst, **asdict(self)}
-        )
+        whole = {**summary, "vacuous": self.vacuous, "worst": self.worst, **asdict(self)}
+        data: dict[str, Any] = plain_data(whole)
         return data
 
 
@@ -198,13 +197,3 @@ def _order(key: tuple[int, str, str]) -> tuple[int, int, int]:
         ["prediction", "training"].index(phase),
         ["output", "cost", "gradient", "update"].index(kind),
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

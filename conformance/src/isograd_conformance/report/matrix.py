@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from isograd.cli.output import plain_data
 from isograd.graph import DTYPES
 from isograd_conformance.report.records import Record, Status
 
@@ -153,18 +154,21 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
-            "verdict": self.sentence,
-            "conforms": self.conforms,
-            **asdict(self.environment),
-            "elements": self.elements,
-            "vacuous": self.vacuous,
-            "unlikely": self.unlikely,
-            "worst": self.worst,
-            "deselected": self.deselected,
-            "stopped": self.stopped,
-            "records": [_finite(asdict(record)) for record in self.records],
-        }
+        whole: dict[str, Any] = plain_data(
+            {
+                "verdict": self.sentence,
+                "conforms": self.conforms,
+                **asdict(self.environment),
+                "elements": self.elements,
+                "vacuous": self.vacuous,
+                "unlikely": self.unlikely,
+                "worst": self.worst,
+                "deselected": self.deselected,
+                "stopped": self.stopped,
+                "records": [asdict(record) for record in self.records],
+            }
+        )
+        return whole
 
 
 def build(environment: Environment, records: Iterable[Record], deselected: int, stopped: bool) -> Report:
@@ -174,13 +178,8 @@ def build(environment: Environment, records: Iterable[Record], deselected: int, 
 
 def _sorted(records: Sequence[Record]) -> list[Record]:
     """Primitives by name; everything else in the order of the tests, which workers may mix up."""
-    return sorted(records, key=lambda r: (r.backend, not r.primitive, r.row, r.test))
+    return sorted(records, key=lambda r: (r.backend == "", r.backend, not r.primitive, r.row, r.test))
 
 
 def _tests(number: int) -> str:
     return f"{number} test{'' if number == 1 else 's'}"
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    worst = values["worst"]
-    return {**values, "worst": worst if worst < float("inf") else str(worst)}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from isograd_conformance.report.matrix import Report
 
 SUITE = "isograd_conformance.suite"
+# What stands for a pair where there is only one backend.
+PAIRS = "pairs of backends"
 SECTION = "where it parts from the reference"
 
 
@@ -129,7 +131,8 @@ def _record(item: pytest.Function) -> Record:
 
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     subject = parameters.get("subject", parameters.get("pair", ""))
-    backend = " + ".join(subject) if isinstance(subject, tuple) else str(subject or "")
+    alone = "pair" in parameters and not subject
+    backend = PAIRS if alone else " + ".join(subject) if isinstance(subject, tuple) else str(subject)
     area = item.module.__name__.rpartition(".test_")[2].replace("_", " ")
     name = parameters.get("name", parameters.get("layer", area))
     mark = item.get_closest_marker("judges")

@@ -18,7 +18,7 @@ _UNLIMITED = 100_000
 
 def print_json(**values: Any) -> None:
     """One JSON object on one line of stdout, seen at once by whoever reads along."""
-    print(json.dumps(_writable(values), allow_nan=False), flush=True)
+    print(json.dumps(plain_data(values), allow_nan=False), flush=True)
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
@@ -55,12 +55,12 @@ def _cell(value: Any) -> Any:
     return "" if value is None else str(value)
 
 
-def _writable(value: Any) -> Any:
+def plain_data(value: Any) -> Any:
     """Plain data without NaN and infinities, which JSON does not have: they become texts, as in a history."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: _writable(item) for key, item in value.items()}
+        return {key: plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_writable(item) for item in value]
+        return [plain_data(item) for item in value]
     return value

@@ -44,15 +44,16 @@ def _product(a: Application) -> Array:
     # An error of 0 stays 0 beside an infinite factor.
     inherited = np.where((ex == 0) & (ey == 0), 0, inherited)
     size = a.magnitudes[0] * a.magnitudes[1] if a.arithmetic.reorders else abs(a.value)
-    return inherited + a.rounded(size + inherited, _roundings(a))
+    return inherited + a.rounded(size + inherited, _roundings(a), underflowed=(x != 0) & (y != 0))
 
 
 @rule("div")
 def _quotient(a: Application) -> Array:
-    (_, ex), (y, ey) = a.operands
+    (x, ex), (y, ey) = a.operands
     inherited = (ex + abs(a.value) * ey) / np.maximum(abs(y) - ey, 0)
     inherited = np.where((ex == 0) & (ey == 0), 0, inherited)
-    return inherited + a.rounded(abs(a.value) + inherited, _roundings(a))
+    underflowed = (x != 0) & np.isfinite(y)
+    return inherited + a.rounded(abs(a.value) + inherited, _roundings(a), underflowed=underflowed)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -87,7 +88,8 @@ SLOPES: dict[str, Callable[[Array, Array], Array]] = {
 def _function(a: Application) -> Array:
     """sup|f'| over what the operand may be, times its error, then the ulps of the function itself.
 
-    Twice u an ulp. In underflow so many ulps are as many subnormal numbers.
+    Twice u an ulp. In underflow so many ulps are as many subnormal numbers. A 0 is exact only of 0, of an
+    infinity, or as the logarithm of 1.
     """
     ((x, error),) = a.operands
     inherited = np.zeros(a.value.shape)
@@ -96,7 +98,12 @@ def _function(a: Application) -> Array:
         slope = _pow_slope(a, low, high) if a.node.primitive == "pow" else SLOPES[a.node.primitive](low, high)
         inherited = np.where(error > 0, slope * error, 0)
     ulps = a.ulps(SQRT_ULPS if a.node.primitive == "sqrt" else ULPS)
-    return inherited + a.rounded(abs(a.value) + inherited, 2 * ulps * a.unit, 2 * ulps)
+    underflowed = (x != 0) & np.isfinite(x) & (a.node.primitive != "log")
+    error = inherited + a.rounded(abs(a.value) + inherited, 2 * ulps * a.unit, 2 * ulps, underflowed)
+    if a.node.primitive == "sigmoid":
+        # By its definition, 1 / (1 + exp(-x)), it is 0 where the exponential is beyond the range.
+        error = np.where(abs(a.value) * float(np.finfo(a.node.dtype).max) <= 1, abs(a.value) + error, error)
+    return error
 
 
 def _pow_slope(a: Application, low: Array, high: Array) -> Array:

@@ -2,7 +2,8 @@
 
 A sum of k terms, whatever the order or tree of its k - 1 additions, is wrong by at most
 gamma_{k-1} * sum |terms| (Higham, "Accuracy and Stability of Numerical Algorithms", section 4.2); an inner
-product of k terms by gamma_k * sum |a| |b| (section 3.1). Fused multiply-adds only leave roundings out.
+product of k terms by gamma_k * sum |a| |b| (section 3.1). Fused multiply-adds only leave roundings out. Where
+the sum of the magnitudes is beyond the range of the dtype, a partial sum may be so too, and nothing is known.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _added(a: Application, error: Array, magnitude: Array) -> Array:
     found = error + a.gamma(additions) * magnitude
     if a.arithmetic.flushes_subnormals:  # without that, additions are exact in underflow
         found = found + a.rounded(magnitude, 0.0, additions)
-    return found
+    return np.where(a.may_overflow(magnitude), np.inf, found)
 
 
 @rule("reduce_sum", "sum_pool2d", "sum_pool2d_t")
@@ -96,7 +97,11 @@ def _products(a: Application) -> tuple[Array, Array]:
     precision = a.arithmetic.products.get(a.node.dtype, a.node.dtype)
     read = UNIT[precision] if precision != a.node.dtype else 0.0
     k = terms(a.node)
-    return inherited + a.rounded(whole, a.gamma(k) + read * (2 + read), k), whole
+    underflowed: Array | bool = False
+    if (whole == 0).any():
+        underflowed = a.applied((x != 0).astype(float), (y != 0).astype(float)) > 0
+    found = inherited + a.rounded(whole, a.gamma(k) + read * (2 + read), k, underflowed)
+    return np.where(a.may_overflow(whole), np.inf, found), whole
 
 
 def _winograd_growth() -> float:

@@ -130,20 +130,33 @@ class Application:
         """The largest error in units in the last place, declared or assumed."""
         return self.arithmetic.ulps.get(primitive or self.node.primitive, default)
 
-    def rounded(self, size: Array, factor: float, terms: float = 1) -> Array:
+    def may_overflow(self, magnitude: Array) -> Array:
+        """Where terms whose magnitudes add up to this may overflow on the way to a finite sum."""
+        if self.node.dtype not in FLOATING:
+            return np.zeros(magnitude.shape, bool)
+        return ~(magnitude <= float(np.finfo(self.node.dtype).max))
+
+    def rounded(
+        self, size: Array, factor: float, terms: float = 1, underflowed: Array | bool = False
+    ) -> Array:
         """`factor` times the size of the result, and what each of the terms may lose by underflow.
 
         With gradual underflow a term loses at most one subnormal number (Higham, "Accuracy and Stability of
         Numerical Algorithms", equation 2.8); flushed to zero, all below the smallest normal one. What is 0
-        exactly loses nothing.
+        exactly loses nothing; `underflowed` says where a 0 is not exact but too small for float64.
         """
         if self.node.dtype not in FLOATING:
             return np.zeros(size.shape)
         limits = np.finfo(self.node.dtype)
         flushes = self.arithmetic.flushes_subnormals
         tiny = float(limits.smallest_normal if flushes else limits.smallest_subnormal)
-        return np.where(size > 0, factor * size + terms * tiny, 0.0)
+        return np.where((size > 0) | underflowed, factor * size + terms * tiny, 0.0)
 
+
+# An element of the result is a sum of terms, which may be added in any order.
+SUMS = frozenset(
+    "reduce_sum scatter_add sum_pool2d sum_pool2d_t unpool2d matmul conv2d conv2d_dx conv2d_dw".split()
+)
 
 Rule = Callable[[Application], Any]
 RULES: dict[str, Rule] = {}
@@ -213,6 +226,8 @@ def track(
                 error = _read(node, value, arithmetic) + (errors or {}).get(node.name, 0)
             magnitudes[id(node)] = _magnitude(node, value, magnitudes, arithmetic)
             exact = not any(x.error.any() for x in operands)
+            if node.primitive in SUMS:  # of finite terms, an infinity depends on the order
+                exact &= not all(np.isfinite(x.value).all() for x in operands)
             known[id(node)] = Tracked(value, _settled(value, error, node.dtype, exact))
     return [known[id(t)] for t in tensors]
 

@@ -12,8 +12,9 @@ from isograd_conformance.subject import HostArray
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-# Small whole numbers with many ties and both zeros; ordinary numbers; NaN, infinities and extremes besides.
-KINDS = ("tied", "ordinary", "special")
+# Small whole numbers with many ties and both zeros; ordinary numbers; those and NaN and infinities; and the ends
+# of the range: overflow, underflow, and sums that cancel.
+KINDS = ("tied", "ordinary", "special", "extreme")
 
 # Makes the values of an operand: (generator, kind, shape, dtype).
 Fill = Callable[[np.random.Generator, str, tuple[int, ...], str], HostArray]
@@ -26,6 +27,8 @@ def numbers(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: 
         return rng.integers(low, 2 if dtype == "bool" else 5, size=shape).astype(dtype)
     if kind == "ordinary":
         return np.asarray(rng.normal(size=shape) * 3, dtype)
+    if kind == "extreme":
+        return extremes(rng, shape, dtype)
     choices = [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]
     if kind == "special":
         smallest = float(np.finfo(dtype).smallest_subnormal)
@@ -33,14 +36,35 @@ def numbers(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: 
     return np.asarray(rng.choice(choices, size=shape), dtype)
 
 
+def extremes(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> HostArray:
+    """The ends of the range, and of those of exp, of either sign; logits of 1e4, and numbers beside 1."""
+    limits = np.finfo(dtype)
+    overflow, underflow = np.log(float(limits.max)), np.log(float(limits.smallest_normal))
+    choices = [float(limits.max), float(limits.max) / 2, float(limits.max) ** 0.5]
+    choices += [float(limits.smallest_normal) * part for part in (1, 1.5, 0.25)]
+    choices += [float(limits.smallest_subnormal), 1e4, 1 + float(limits.eps), 1 - float(limits.eps) / 2]
+    choices += [overflow * part for part in (1 - 2.0**-6, 1 + 2.0**-6)]
+    choices += [-underflow * part for part in (1 - 2.0**-6, 1 + 2.0**-6)]
+    return np.asarray(rng.choice(choices, size=shape) * rng.choice([1.0, -1.0], size=shape), dtype)
+
+
+def cancelling(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> HostArray:
+    """Large numbers of either sign beside small ones, whose sums cancel."""
+    return np.asarray(
+        rng.choice([2.0**20, 1.0, 3.0, 2.0**-20], size=shape) * rng.choice([1, -1], size=shape), dtype
+    )
+
+
 def finite(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> HostArray:
-    """Finite numbers, whole ones where they are to be tied."""
+    """Finite numbers whose products are so too; whole ones where they are to be tied."""
+    if kind == "extreme" and dtype in FLOATING:
+        return cancelling(rng, shape, dtype)
     return numbers(rng, "tied" if kind == "tied" else "ordinary", shape, dtype)
 
 
 def not_negative(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> HostArray:
     """Finite numbers of at least 0, which every dtype can hold after truncation."""
-    return np.abs(finite(rng, kind, shape, dtype))
+    return np.abs(finite(rng, "tied" if kind == "tied" else "ordinary", shape, dtype))
 
 
 def truths(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: str) -> HostArray:

@@ -24,6 +24,8 @@ from isograd_conformance.strategies.arrays import SEEDS
 from isograd_conformance.strategies.networks import every_kind_of_layer, layer_lists, toy_digits
 from isograd_conformance.subject import HostArray, Subject
 
+pytestmark = pytest.mark.judges("across")
+
 Pair = tuple[Subject, Subject]
 PLAN = StepPlan(5, 0.1, lmbda=0.1, momentum=0.5, nesterov=True)
 EPOCHS = 2

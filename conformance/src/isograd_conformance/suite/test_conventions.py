@@ -12,6 +12,8 @@ from isograd import graph as G
 from isograd_conformance.checks import require
 from isograd_conformance.subject import HostArray, Subject
 
+pytestmark = pytest.mark.judges("conventions")
+
 INF, NAN = np.inf, np.nan
 
 

@@ -14,6 +14,8 @@ from isograd_conformance.strategies.arrays import SEEDS, normal
 from isograd_conformance.strategies.convolutions import convolutions
 from isograd_conformance.subject import Subject
 
+pytestmark = pytest.mark.judges("fusion")
+
 
 @given(data=st.data(), seed=SEEDS)
 @examples(12)

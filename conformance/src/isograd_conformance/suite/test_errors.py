@@ -15,6 +15,8 @@ from isograd.graph.tensor import PRIMITIVES, Primitive, Tensor
 from isograd_conformance.checks import assert_same_bits, require
 from isograd_conformance.subject import HostArray, Results, Subject
 
+pytestmark = pytest.mark.judges("errors")
+
 Arrays = dict[str, Any]
 
 

@@ -22,6 +22,8 @@ from isograd_conformance.steps import check_steps, hold_each, run_cut, watched
 from isograd_conformance.strategies.networks import small_data, small_rows, small_step, small_weights
 from isograd_conformance.subject import HostArrays, Results, Subject
 
+pytestmark = pytest.mark.judges("isolation")
+
 
 @pytest.fixture(scope="module")
 def executable(subject: Subject) -> Executable:

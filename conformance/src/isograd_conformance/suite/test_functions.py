@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import SEEDS, arguments, relaid
 from isograd_conformance.strategies.functions import functions
 from isograd_conformance.subject import Results, Subject
+
+pytestmark = pytest.mark.judges("functions")
 
 
 @given(data=st.data(), seed=SEEDS)

@@ -24,7 +24,7 @@ from isograd_conformance.strategies.networks import (
 )
 from isograd_conformance.subject import HostArrays, Results, Subject
 
-pytestmark = pytest.mark.unordered
+pytestmark = [pytest.mark.judges("isolation"), pytest.mark.unordered]
 
 Pair = tuple[Subject, Subject]
 STEPS = 5

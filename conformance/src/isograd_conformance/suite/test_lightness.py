@@ -12,6 +12,8 @@ import pytest
 from isograd.plugins import backend_descriptors
 from isograd_conformance.subject import Subject
 
+pytestmark = pytest.mark.judges("imports")
+
 COMMANDS = {
     "import": "import isograd",
     "help": "run('--help')",

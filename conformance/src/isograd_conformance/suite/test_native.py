@@ -18,6 +18,8 @@ from isograd_conformance.strategies.functions import costs
 from isograd_conformance.strategies.networks import layer_lists, toy_digits
 from isograd_conformance.subject import HostArrays, Subject
 
+pytestmark = pytest.mark.judges("native")
+
 GRADIENT = "gradient/"
 
 

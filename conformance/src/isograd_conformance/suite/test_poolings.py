@@ -16,6 +16,8 @@ from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import SEEDS, normal
 from isograd_conformance.subject import HostArray, Subject
 
+pytestmark = pytest.mark.judges("fusion")
+
 INF, NAN = np.inf, np.nan
 
 

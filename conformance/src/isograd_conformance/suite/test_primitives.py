@@ -19,6 +19,8 @@ from isograd_conformance.strategies.disguises import several
 from isograd_conformance.strategies.primitives import CASES
 from isograd_conformance.subject import Subject
 
+pytestmark = pytest.mark.judges("forward")
+
 # These only choose and place elements: every bit is known, the sign of a zero and a NaN's too.
 MOVING = {name for name, row in G.PRIMITIVES.items() if row.group == "structure"} - {"scatter_add"}
 MOVING |= {"neg", "abs", "where", "pool_gather2d"}

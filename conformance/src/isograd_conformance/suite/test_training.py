@@ -18,6 +18,8 @@ from isograd_conformance.strategies.arrays import SEEDS
 from isograd_conformance.strategies.networks import every_kind_of_layer, layer_lists, toy_digits
 from isograd_conformance.subject import Subject
 
+pytestmark = pytest.mark.judges("training")
+
 BATCH, EPOCHS = 5, 2
 STEPS = -(-len(toy_digits()) // BATCH)
 

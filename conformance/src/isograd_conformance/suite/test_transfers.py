@@ -16,6 +16,8 @@ from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import LAYOUTS, read_only
 from isograd_conformance.subject import HostArray, Subject
 
+pytestmark = pytest.mark.judges("layout")
+
 
 def round_trip(subject: Subject, array: HostArray) -> HostArray:
     return subject.backend.to_host(subject.backend.to_device(array, subject.device))

@@ -16,6 +16,8 @@ from isograd_conformance.strategies.arrays import SEEDS, normal
 from isograd_conformance.strategies.updates import FORMS, Form, function_of
 from isograd_conformance.subject import Subject
 
+pytestmark = pytest.mark.judges("updates")
+
 ALL_FORMS = pytest.mark.parametrize("build", FORMS.values(), ids=FORMS.keys())
 SIZE = st.sampled_from([2, 1, 3, 4, 0])
 

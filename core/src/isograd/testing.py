@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from isograd.backend import Backend, Capabilities
-from isograd.backend_checks import check_primitives, native_array
+from isograd.backend_checks import check_dtypes, check_primitives, native_array
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function
@@ -56,4 +56,5 @@ class ReferenceBackend(Backend):
 
     def compile(self, function: Function, device: str) -> ReferenceExecutable:
         check_primitives(self.name, function, reference.REFERENCE)
+        check_dtypes(self.name, function, self.capabilities.dtypes)
         return ReferenceExecutable(function, self.resolve_device(device))

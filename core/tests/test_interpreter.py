@@ -115,3 +115,18 @@ def test_traced_arrays_are_not_looked_at() -> None:
     x = G.variable("x", ())
     interpreter = Interpreter(G.Function({"x": x}, {"y": x * x}), "cpu", lambda node, *xs: ("mul", *xs))
     assert interpreter.evaluate({"x": "traced"}, {}) == ({"y": ("mul", "traced", "traced")}, {})
+
+
+def test_an_error_of_a_primitive_says_of_which_node() -> None:
+    def fail(node: G.Tensor, *operands: Array) -> Array:
+        raise ZeroDivisionError("of the framework")
+
+    x = G.variable("x", (2, 3))
+    interpreter = Interpreter(G.Function({"x": x}, {"y": x.sum(0)}), "cpu", fail)
+    with pytest.raises(ZeroDivisionError) as caught:
+        interpreter({"x": np.zeros((2, 3), "float32")}, {})
+    (note,) = caught.value.__notes__
+    assert note == (
+        "in <Tensor reduce_sum float32[3]> of [<Tensor variable 'x' float32[2, 3]>], "
+        "attributes {'axes': (0,)}"
+    )

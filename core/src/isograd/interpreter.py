@@ -30,7 +30,7 @@ class Interpreter:
         The full name.
     apply : callable
         ``apply(node, *operands)``: the array of a node, of its shape and dtype. It changes no operand; the
-        result may share memory with one.
+        result may share memory with one. What it raises gets a note that names the node.
     constant : callable, optional
         Makes an array of the backend of a constant's NumPy array, which is read-only. Called here, once for
         each.
@@ -73,7 +73,12 @@ class Interpreter:
             if node.primitive == "variable":
                 values[id(node)] = given[node.name]
             elif node.primitive != "constant":
-                values[id(node)] = self._apply(node, *(values[id(x)] for x in node.inputs))
+                operands = [values[id(x)] for x in node.inputs]
+                try:
+                    values[id(node)] = self._apply(node, *operands)
+                except Exception as error:
+                    error.add_note(f"in {node!r} of {list(node.inputs)}, attributes {dict(node.attributes)}")
+                    raise
         outputs = {name: values[id(tensor)] for name, tensor in self.function.outputs.items()}
         # All new values are there before the first is handed on; state without an update passes through.
         updates = {name: values[id(tensor)] for name, tensor in self.function.updates.items()}

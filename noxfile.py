@@ -10,7 +10,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["core", "tests", "cross", "template", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "template", "example", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
@@ -24,7 +24,7 @@ TEST_TOOLS = [
     "pillow",
     "matplotlib",
 ]
-SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "noxfile.py"]
+SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -88,6 +88,15 @@ def template(session: nox.Session) -> None:
             session.run("mypy", "--strict", "src", "tests")
             session.run("ruff", "check")
             session.run("ruff", "format", "--check")
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """The tutorial backend: its own tests, and the suite, which gets the arguments."""
+    install(session, ["core", "conformance", "examples/autograd"], "pytest>=8.2", "mypy>=1.15")
+    with session.chdir("examples/autograd"):
+        session.run("pytest", *session.posargs, env=ONE_THREAD)
+        session.run("mypy", "src", "tests")
 
 
 @nox.session

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["core", "tests", "cross", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "template", "example", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
@@ -23,7 +24,7 @@ TEST_TOOLS = [
     "pillow",
     "matplotlib",
 ]
-SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "noxfile.py"]
+SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -69,6 +70,33 @@ def cross(session: nox.Session) -> None:
     """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
     install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
     conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
+
+
+@nox.session
+def template(session: nox.Session) -> None:
+    """What `isograd new-backend` writes: it installs, its tests pass, the suite among them, and it is clean.
+
+    Arguments go to pytest.
+    """
+    install(session, ["core", "conformance"], "pytest>=8.2", "mypy>=1.15", "ruff>=0.9")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "generated")
+        session.run("isograd", "new-backend", "generated", str(folder))
+        session.install("-c", "constraints.txt", "-e", f"{folder}[test]")
+        with session.chdir(folder):
+            session.run("pytest", *session.posargs, env=ONE_THREAD)
+            session.run("mypy", "--strict", "src", "tests")
+            session.run("ruff", "check")
+            session.run("ruff", "format", "--check")
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """The tutorial backend: its own tests, and the suite, which gets the arguments."""
+    install(session, ["core", "conformance", "examples/autograd"], "pytest>=8.2", "mypy>=1.15")
+    with session.chdir("examples/autograd"):
+        session.run("pytest", *session.posargs, env=ONE_THREAD)
+        session.run("mypy", "src", "tests")
 
 
 @nox.session

@@ -211,6 +211,18 @@ def test_a_transfer_that_loses_bits_is_caught(subject_of: SubjectOf) -> None:
         suite("test_transfers").test_any_bits_in_any_layout(dtype="float64", subject=subject_of(LosingBits()))
 
 
+class MakingNumbers(ReferenceBackend):
+    """Hands out arrays without axes as NumPy's scalars."""
+
+    def to_host(self, array: Array) -> Array:
+        return array[()]  # type: ignore[no-any-return]
+
+
+def test_a_number_where_an_array_was_promised_is_caught(subject_of: SubjectOf) -> None:
+    with pytest.raises(CAUGHT):
+        random_functions(subject_of(MakingNumbers()))
+
+
 def _backwards(a: Array, b: Array) -> Array:
     """The products added in the opposite order."""
     y = np.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)

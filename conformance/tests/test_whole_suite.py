@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from isograd import plugins
 from isograd.graph import PRIMITIVES
+from isograd.plugins import BackendDescriptor
+from isograd.testing import ReferenceBackend
 from isograd_conformance.strategies.primitives import CASES
 
 # More than vacuous in this share, a run would prove too little.
@@ -43,3 +47,16 @@ def test_a_right_backend_conforms_in_every_primitive_and_dtype_and_little_of_it_
 def test_two_right_backends_pass_with_each_other(unregistered: pytest.Pytester) -> None:
     backends = ("--backend", "reference", "--backend", "native")
     assert run(unregistered, *backends, "-k", "isolation or across").parseoutcomes()["passed"] > 10
+
+
+@pytest.mark.parametrize("dtypes", ["float64", "float32 int32", "float32 int32 bool"])
+def test_a_right_backend_of_few_dtypes_passes(dtypes: str, unregistered: pytest.Pytester) -> None:
+    """What it does not declare it refuses, and no test asks for; nor does any break for the lack of it."""
+
+    class Few(ReferenceBackend):
+        name = "few"
+        capabilities = replace(ReferenceBackend.capabilities, dtypes=frozenset(dtypes.split()))
+
+    with plugins.registered(BackendDescriptor("few", "few dtypes", Few, dtypes=tuple(dtypes.split()))):
+        few = ("--backend", "few", "--conformance-scale", "0.4")
+        assert run(unregistered, *few).parseoutcomes()["passed"] > 200

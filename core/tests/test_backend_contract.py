@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 
 from isograd import graph
 from isograd.backend import Backend, Capabilities
+from isograd.backend_checks import check_dtypes
 from isograd.compilation import CompilationCache, compile_cached
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.graph.dtypes import DTYPES
@@ -118,6 +119,53 @@ def test_run_steps_refuses_what_does_not_fit_before_the_first_step(
 
     with pytest.raises(error, match=message):
         HostBackend().run_steps(executable, {}, resident, per_step, steps)  # type: ignore[arg-type]
+
+
+class OtherSwap(Swap):
+    """What another backend compiles."""
+
+    def __call__(self, inputs: object, state: object) -> Any:
+        raise AssertionError("a step was run")
+
+
+@pytest.mark.parametrize("kinds", [HostBackend, (HostBackend, int)])
+def test_run_steps_refuses_an_executable_of_a_class_that_is_not_declared(kinds: Any) -> None:
+    class Strict(HostBackend):
+        executables = kinds
+
+    with pytest.raises(ArgumentTypeError, match="executable is a OtherSwap; expected one compiled here"):
+        Strict().run_steps(OtherSwap(None, "cpu"), {}, {}, {}, 1)
+
+
+@pytest.mark.parametrize("kinds", [Swap, (int, Swap)])
+def test_run_steps_takes_an_executable_of_a_class_that_is_declared(kinds: Any) -> None:
+    class Strict(HostBackend):
+        executables = kinds
+
+    backend = Strict()
+    rows = np.arange(2.0)
+    _, state = backend.run_steps(backend.compile(None, "cpu"), {"a": rows[0]}, {}, {"changing": rows}, 2)
+    assert (state["a"], state["b"]) == (1, 0)
+
+
+@given(st.sets(st.sampled_from(DTYPES)), st.sampled_from(DTYPES))
+def test_a_function_of_a_dtype_that_is_not_declared_is_refused_wherever_it_has_it(
+    declared: set[str], dtype: str
+) -> None:
+    """As a variable that nothing reads, and within."""
+    unused = graph.variable("unused", (), dtype)
+    x = graph.variable("x", ())
+    inner = graph.Function({"x": x}, {"y": x.cast(dtype).cast("float32")})
+    for function in (
+        graph.Function({}, {}, {"unused": unused}),
+        graph.Function({"unused": unused}, {}),
+        inner,
+    ):
+        if dtype in declared:
+            check_dtypes("mine", function, {*declared, "float32"})
+        elif dtype != "float32":
+            with pytest.raises(UnsupportedError, match=rf"function has {dtype}; backend 'mine' has"):
+                check_dtypes("mine", function, {*declared, "float32"})
 
 
 def test_a_backend_without_a_native_gradient_says_so() -> None:

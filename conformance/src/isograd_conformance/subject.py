@@ -76,7 +76,12 @@ class Subject:
 
     def fetch(self, arrays: Mapping[str, Any]) -> dict[str, HostArray]:
         """Arrays of the device on the host, as copies that nothing can change any more."""
-        return {name: np.array(self.backend.to_host(array)) for name, array in arrays.items()}
+        found = {name: self.backend.to_host(array) for name, array in arrays.items()}
+        other = {
+            name: type(array).__name__ for name, array in found.items() if not isinstance(array, np.ndarray)
+        }
+        assert not other, f"to_host gave no NumPy arrays: {other}"
+        return {name: np.array(array) for name, array in found.items()}
 
     def compile(self, function: Function) -> Executable:
         return self.backend.compile(function, self.device)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from isograd.graph.function import Function
 
-__all__ = ["Array", "Backend", "Capabilities", "Executable"]
+__all__ = ["Array", "Backend", "Capabilities", "Executable", "one_by_one"]
 
 # An array of the backend at hand, as its `to_device` returns it.
 Array: TypeAlias = Any
@@ -134,7 +134,7 @@ class Executable(Protocol):
 
 
 class Backend(ABC):
-    """The contract. A subclass sets the three attributes and implements the four abstract methods.
+    """The contract. A subclass sets the first three attributes and implements the four abstract methods.
 
     Attributes
     ----------
@@ -143,11 +143,14 @@ class Backend(ABC):
     version : str
         Its own version, and its framework's where results may depend on it; checkpoints record it.
     capabilities : Capabilities
+    executables : type or tuple of type
+        The classes of what it compiles. `run_steps` refuses executables of another; the default knows all.
     """
 
     name: str
     version: str
     capabilities: Capabilities
+    executables: ClassVar[type | tuple[type, ...]] = object
 
     @abstractmethod
     def devices(self) -> list[str]:
@@ -231,21 +234,14 @@ class Backend(ABC):
         Raises
         ------
         ArgumentTypeError, ArgumentError
-            If `steps` is no int or less than 1, an array of `per_step` has not `steps` rows, or a name is in
-            both `resident` and `per_step`; and as `executable` does.
+            If `executable` is of none of the classes `executables`, `steps` is no int or less than 1, an
+            array of `per_step` has not `steps` rows, or a name is in both `resident` and `per_step`; and as
+            `executable` does.
         """
-        import numpy as np
+        from isograd.backend_checks import check_executable
 
-        from isograd.backend_checks import check_steps
-
-        steps = check_steps(steps, resident, per_step)
-        rows: list[dict[str, npt.NDArray[Any]]] = []
-        for step in range(steps):
-            # The ellipsis keeps a row without axes an array, where NumPy would make it a scalar.
-            inputs = {**resident, **{name: array[step, ...] for name, array in per_step.items()}}
-            outputs, state = executable(inputs, state)
-            rows.append({name: self.to_host(array) for name, array in outputs.items()})
-        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, dict(state)
+        check_executable(executable, self.executables)
+        return one_by_one(self, executable, state, resident, per_step, steps)
 
     def execution(self, executable: Executable) -> str:
         """How `run_steps` runs an executable, where there are ways that give different bits; else "".
@@ -297,3 +293,29 @@ class Backend(ABC):
                 f"its devices are: {', '.join(devices) or 'none'}"
             )
         return matches[0]
+
+
+def one_by_one(
+    backend: Backend,
+    executable: Executable,
+    state: Mapping[str, Array],
+    resident: Mapping[str, Array],
+    per_step: Mapping[str, Array],
+    steps: int,
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Array]]:
+    """What `Backend.run_steps` does by default, for any executable that takes the backend's arrays.
+
+    Parameters, results and errors are those of `Backend.run_steps`, but no class of executable is refused.
+    """
+    import numpy as np
+
+    from isograd.backend_checks import check_steps
+
+    steps = check_steps(steps, resident, per_step)
+    rows: list[dict[str, npt.NDArray[Any]]] = []
+    for step in range(steps):
+        # The ellipsis keeps a row without axes an array, where NumPy would make it a scalar.
+        inputs = {**resident, **{name: array[step, ...] for name, array in per_step.items()}}
+        outputs, state = executable(inputs, state)
+        rows.append({name: backend.to_host(array) for name, array in outputs.items()})
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}, dict(state)

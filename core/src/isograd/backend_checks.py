@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from isograd.backend import Array, Executable
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.graph.function import Function
 
-__all__ = ["check_executable", "check_primitives", "check_steps", "native_array"]
+__all__ = ["check_dtypes", "check_executable", "check_primitives", "check_steps", "native_array"]
 
 T = TypeVar("T")
 
@@ -56,13 +56,34 @@ def check_primitives(backend: str, function: Function, implemented: Collection[s
         raise UnsupportedError(f"backend {backend!r} does not implement: {', '.join(sorted(unknown))}")
 
 
-def check_executable(executable: Executable, kind: type[T]) -> T:
+def check_dtypes(backend: str, function: Function, dtypes: Collection[str]) -> None:
+    """Refuse, for `Backend.compile`, a function with dtypes that are not among those of the capabilities.
+
+    Raises
+    ------
+    UnsupportedError
+        It names them.
+    """
+    variables = (*function.inputs.values(), *function.state.values())
+    unknown = {tensor.dtype for tensor in (*variables, *function.nodes)} - set(dtypes)
+    if unknown:
+        raise UnsupportedError(
+            f"the function has {', '.join(sorted(unknown))}; "
+            f"backend {backend!r} has {', '.join(sorted(dtypes))}"
+        )
+
+
+@overload
+def check_executable(executable: Executable, kind: type[T]) -> T: ...
+@overload
+def check_executable(executable: Executable, kind: type | tuple[type, ...]) -> Any: ...
+def check_executable(executable: Executable, kind: type | tuple[type, ...]) -> Any:
     """Refuse, for `Backend.run_steps`, an executable of another backend; returns it.
 
     Raises
     ------
     ArgumentTypeError
-        If it is not of this kind.
+        If it is not of this kind, or of one of these.
     """
     if not isinstance(executable, kind):
         raise ArgumentTypeError(f"executable is a {type(executable).__name__}; expected one compiled here")

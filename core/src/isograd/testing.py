@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from isograd.backend import Backend, Capabilities, Executable
-from isograd.backend_checks import check_executable, check_primitives, native_array
+from isograd.backend import Backend, Capabilities
+from isograd.backend_checks import check_dtypes, check_primitives, native_array
 from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function
@@ -42,6 +42,7 @@ class ReferenceBackend(Backend):
     name = "reference"
     version = "1"
     capabilities = Capabilities(dtypes=frozenset(DTYPES), deterministic=True)
+    executables = ReferenceExecutable
 
     def devices(self) -> list[str]:
         return ["cpu"]
@@ -55,15 +56,5 @@ class ReferenceBackend(Backend):
 
     def compile(self, function: Function, device: str) -> ReferenceExecutable:
         check_primitives(self.name, function, reference.REFERENCE)
+        check_dtypes(self.name, function, self.capabilities.dtypes)
         return ReferenceExecutable(function, self.resolve_device(device))
-
-    def run_steps(
-        self,
-        executable: Executable,
-        state: Mapping[str, Array],
-        resident: Mapping[str, Array],
-        per_step: Mapping[str, Array],
-        steps: int,
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        check_executable(executable, ReferenceExecutable)
-        return super().run_steps(executable, state, resident, per_step, steps)

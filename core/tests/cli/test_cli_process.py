@@ -39,6 +39,7 @@ main()
         ["plugins"],
         ["data"],
         ["presets"],
+        ["new-backend", "mine"],
         ["nonsense"],
     ],
 )

@@ -163,6 +163,7 @@ class Foreign:
 
 
 def test_an_executable_of_another_backend_is_refused(subject: Subject) -> None:
+    require(subject, "int32")
     inputs, state = good(subject.floating[0])
     with pytest.raises(ArgumentTypeError, match="Foreign"):
         subject.run_steps(Foreign(small(subject.floating[0]), subject.device), state, inputs, {}, 1)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.judges("functions")
 def test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_call(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function = data.draw(functions(subject.floating))
     inputs, state = arguments(function, seed)
     executable = check(subject, function, inputs, state).executable
@@ -38,7 +38,7 @@ def test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_
 def test_the_layout_of_what_is_given_does_not_matter(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function = data.draw(functions(subject.floating))
     executable = subject.compile(function)
     inputs, state = arguments(function, seed)
@@ -56,7 +56,7 @@ def test_the_layout_of_what_is_given_does_not_matter(
 def test_steps_are_calls_one_after_another_however_they_are_cut_into_chunks(
     subject: Subject, data: st.DataObject, seed: int, steps: int, cut: int
 ) -> None:
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function = data.draw(functions(subject.floating))
     rows = [arguments(function, seed + i)[0] for i in range(steps)]
     lasting = data.draw(st.sets(st.sampled_from(sorted(function.inputs))))
@@ -69,7 +69,7 @@ def test_asking_for_further_outputs_changes_no_bit_unless_declared(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
     """Where `fuses` is declared, the further outputs are held to the bound instead."""
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function = data.draw(functions(subject.floating))
     inputs, state = arguments(function, seed)
     plain = subject.call(subject.compile(function), inputs, state)

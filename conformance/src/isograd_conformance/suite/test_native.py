@@ -52,7 +52,7 @@ def check_gradients(
 @given(data=st.data(), seed=SEEDS)
 @examples(12)
 def test_a_random_function(subject: Subject, data: st.DataObject, seed: int) -> None:
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function, wrt = data.draw(costs(subject.floating))
     check_gradients(subject, function, "cost", wrt, *arguments(function, seed))
 

@@ -24,7 +24,8 @@ BATCH, EPOCHS = 5, 2
 STEPS = -(-len(toy_digits()) // BATCH)
 
 
-@pytest.fixture(autouse=True)
+# Of the module, so that it comes before `whole`.
+@pytest.fixture(autouse=True, scope="module")
 def _needed(subject: Subject) -> None:
     require(subject, "int32", "uint8", "bool")
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "data": ("isograd.cli.listing:data", "List the data sets, installed or known."),
     "backends": ("isograd.cli.listing:backends", "List the backends, installed or known."),
     "plugins": ("isograd.cli.listing:plugins", "List the plugins, and what is wrong with those that fail."),
+    "new-backend": ("isograd.cli.new_backend:new_backend", "Write a package to begin a backend with."),
 }
 
 _HELP = """Neural networks whose backends are plugins and whose gradients are equal on all of them.

@@ -23,7 +23,7 @@ from typing import Any
 import numpy.typing as npt
 
 from isograd.architecture import Architecture
-from isograd.backend import Array, Backend, Executable
+from isograd.backend import Array, Backend, Executable, one_by_one
 from isograd.data import Dataset
 from isograd.graph import Function, Tensor, gather, grad, log_likelihood, simplify, variable
 
@@ -182,9 +182,9 @@ def run_steps(
     per_step: Mapping[str, Array],
     steps: int,
 ) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Array]]:
-    """`backend.run_steps`, or its default for a `NativeStep`, which is no executable of the backend's own."""
+    """`backend.run_steps`; one by one for a `NativeStep`, which is no executable of the backend's own."""
     if isinstance(executable, NativeStep):
-        return Backend.run_steps(backend, executable, state, resident, per_step, steps)
+        return one_by_one(backend, executable, state, resident, per_step, steps)
     return backend.run_steps(executable, state, resident, per_step, steps)
 
 

@@ -29,10 +29,6 @@ _COUNTS: dict[str, Callable[[Tensor], int]] = {
 }
 
 
-# The primitives whose elements are sums of many terms.
-SUMS = _COUNTS.keys()
-
-
 def terms(node: Tensor) -> int:
     """How many terms an element of the result is a sum of, at most."""
     return _COUNTS[node.primitive](node)

@@ -155,7 +155,17 @@ class Application:
 
 # An element of the result is a sum of terms, which may be added in any order.
 SUMS = frozenset(
-    "reduce_sum scatter_add sum_pool2d sum_pool2d_t unpool2d matmul conv2d conv2d_dx conv2d_dw".split()
+    {
+        "conv2d",
+        "conv2d_dw",
+        "conv2d_dx",
+        "matmul",
+        "reduce_sum",
+        "scatter_add",
+        "sum_pool2d",
+        "sum_pool2d_t",
+        "unpool2d",
+    }
 )
 
 Rule = Callable[[Application], Any]

@@ -58,16 +58,13 @@ def print_report(report: Report, console: Console, *, tables: bool) -> None:
 
 def _print_matrix(matrix: Matrix, console: Console) -> None:
     title = matrix.backend or "the specification itself"
+    if not matrix.backend and matrix.passes:
+        # Of interest where something is wrong: it is no backend's doing.
+        console.print(f"\n{title}: all of {matrix.tests} tests pass", style="bold")
+        return
     if matrix.primitives:
-        legend = ", ".join(matrix.dtypes)
-        table = Table(
-            title=f"{title}: a mark each for {legend}",
-            title_justify="left",
-            title_style="bold",
-            box=None,
-            pad_edge=False,
-            header_style="bold",
-        )
+        console.print(f"\n{title}: a mark each for {', '.join(matrix.dtypes)}", style="bold")
+        table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("primitive")
         for name in matrix.properties:
             table.add_column(name)
@@ -79,7 +76,8 @@ def _print_matrix(matrix: Matrix, console: Console) -> None:
             Text("  ".join(f"{mark} {status}" for status, mark in MARKS.items()), style="dim"), soft_wrap=True
         )
     if matrix.areas:
-        console.print(_areas(matrix, title))
+        console.print(f"\n{title}: areas", style="bold")
+        console.print(_areas(matrix))
 
 
 def _marks(cells: Mapping[str, Cell], dtypes: list[str]) -> Text:
@@ -97,15 +95,8 @@ def cell_of(cells: Mapping[str, Cell], dtype: str) -> Cell | None:
     return cells.get(dtype) or (cells.get("") if len(cells) == 1 else None)
 
 
-def _areas(matrix: Matrix, title: str) -> Table:
-    table = Table(
-        title=f"{title}: areas",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-    )
+def _areas(matrix: Matrix) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("area", "judged", "", "tests", "numbers", "vacuous", "err/E"):
         table.add_column(
             column, justify="right" if column in ("tests", "numbers", "vacuous", "err/E") else "left"

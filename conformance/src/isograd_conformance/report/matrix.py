@@ -71,6 +71,24 @@ class Matrix:
         cell.add(Cell(record.status, 1, record.elements, record.vacuous, record.worst))
 
     @property
+    def cells(self) -> list[Cell]:
+        """All cells."""
+        parts = (self.primitives, self.areas)
+        return [
+            c for part in parts for row in part.values() for column in row.values() for c in column.values()
+        ]
+
+    @property
+    def tests(self) -> int:
+        """How many tests there are."""
+        return sum(cell.tests for cell in self.cells)
+
+    @property
+    def passes(self) -> bool:
+        """Whether all of them pass."""
+        return all(cell.status == "pass" for cell in self.cells)
+
+    @property
     def properties(self) -> list[str]:
         """The properties that primitives are judged by, in the order of the tests."""
         return list(dict.fromkeys(name for row in self.primitives.values() for name in row))
@@ -90,15 +108,16 @@ class Report:
     ----------
     environment : Environment
     records : list of Record
-    deselected : int
-        How many tests were left out by options such as -k: with any, the run is no verdict.
+    left_out : bool
+        Whether tests were left out, by options such as -k or by naming a part of the suite: the run is then
+        no verdict.
     stopped : bool
         Whether the run ended before all tests had run.
     """
 
     environment: Environment
     records: list[Record]
-    deselected: int = 0
+    left_out: bool = False
     stopped: bool = False
 
     def matrices(self) -> list[Matrix]:
@@ -137,7 +156,7 @@ class Report:
         """The verdict; None where not all of the suite has run."""
         if self.having("fail"):
             return False
-        return None if self.deselected or self.stopped else True
+        return None if self.left_out or self.stopped else True
 
     @property
     def sentence(self) -> str:
@@ -163,7 +182,7 @@ class Report:
                 "vacuous": self.vacuous,
                 "unlikely": self.unlikely,
                 "worst": self.worst,
-                "deselected": self.deselected,
+                "left_out": self.left_out,
                 "stopped": self.stopped,
                 "records": [asdict(record) for record in self.records],
             }
@@ -171,9 +190,9 @@ class Report:
         return whole
 
 
-def build(environment: Environment, records: Iterable[Record], deselected: int, stopped: bool) -> Report:
+def build(environment: Environment, records: Iterable[Record], left_out: bool, stopped: bool) -> Report:
     """The report of a run: records in the order of backend, area and row."""
-    return Report(environment, _sorted(list(records)), deselected, stopped)
+    return Report(environment, _sorted(list(records)), left_out, stopped)
 
 
 def _sorted(records: Sequence[Record]) -> list[Record]:

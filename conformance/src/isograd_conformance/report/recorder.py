@@ -8,6 +8,7 @@ from collections.abc import Generator
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,7 +101,8 @@ class Recorder:
 
         session = terminalreporter._session
         stopped = bool(session.shouldfail or session.shouldstop)
-        report = build(_environment(), found, self._deselected, stopped)
+        left_out = self._deselected > 0 or _chosen_by_options(config) or bool(_missing_modules(found))
+        report = build(_environment(), found, left_out, stopped)
         terminalreporter.section("isograd conformance")
         console = Console(
             width=max(terminalreporter._tw.fullwidth, 100), file=terminalreporter._tw._file,
@@ -205,6 +207,20 @@ def _expect(report: pytest.TestReport, entry: ExpectedFailure) -> None:
     values = dict(report.user_properties)[PROPERTY]
     assert isinstance(values, dict)
     values["message"] = entry.reason
+
+
+def _chosen_by_options(config: pytest.Config) -> bool:
+    """Whether options leave tests out; where workers collect, the main process does not see which."""
+    names = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf")
+    return any(config.getoption(name, None) for name in names)
+
+
+def _missing_modules(found: list[Record]) -> set[str]:
+    """The modules of the suite of which no test has run or been skipped."""
+    from isograd_conformance import suite
+
+    modules = {module.name for module in iter_modules(suite.__path__) if module.name.startswith("test_")}
+    return modules - {Path(record.test.partition("::")[0]).stem for record in found}
 
 
 def _environment() -> Any:

@@ -12,8 +12,8 @@ from isograd_conformance.subject import HostArray
 
 SEEDS = st.integers(0, 2**32 - 1)
 
-# Small whole numbers with many ties and both zeros; ordinary numbers; those and NaN and infinities; and the ends
-# of the range: overflow, underflow, and sums that cancel.
+# Small whole numbers with many ties and both zeros; ordinary numbers; those and NaN and infinities; and the
+# ends of the range: overflow, underflow, and sums that cancel.
 KINDS = ("tied", "ordinary", "special", "extreme")
 
 # Makes the values of an operand: (generator, kind, shape, dtype).

@@ -57,8 +57,8 @@ def test_a_right_backend_agrees_with_the_definition_of_every_kind_of_layer() -> 
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=3)
     result = check(net, toy_digits(), backends="reference", lmbda=0.5, momentum=0.5, nesterov=True)
     assert result.agrees
-    assert len({cell.layer for cell in result.cells}) == len(net.layers)
-    assert {cell.kind for cell in result.cells} == {"output", "cost", "gradient", "update"}
+    assert {cell.layer for cell in result.cells} == {*range(len(net.layers)), len(net.layers)}
+    assert {cell.kind for cell in result.cells} == {"output", "cost", "gradient", "update", "whole"}
     assert "AGREE" in result.sentence
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_gradient_is_found_at_its_layer_though_every_output_agrees() -> 
     assert parting.array == "gradient of 0.weight"
     assert "conv2d_dw" in parting.diagnosis
     wrong = {(cell.layer, cell.kind) for cell in result.cells if not cell.agrees}
-    assert wrong == {(0, "gradient"), (0, "update")}
+    assert wrong == {(0, "gradient"), (0, "update"), (len(network().layers), "whole")}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 OUTPUT, COTANGENT, GRADIENT = "output of layer ", "gradient at the output of layer ", "gradient of "
 UPDATE, COMPARED = "new ", "compared in layer "
 
-Kind = Literal["output", "cost", "gradient", "update"]
+Kind = Literal["output", "cost", "gradient", "update", "whole"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ def layer_outputs(layers: Sequence[G.Tensor]) -> dict[str, G.Tensor]:
 
 def _compared(layer: int, k: int) -> str:
     return f"{COMPARED}{layer}, {k}"
+
+
+def _kind(name: str) -> Kind:
+    """Of a result, by its name."""
+    if name.startswith(UPDATE):
+        return "update"
+    if name.startswith((COTANGENT, GRADIENT)):
+        return "gradient"
+    return "cost" if name.endswith("cost") else "output"
 
 
 def judge_step(
@@ -143,7 +152,7 @@ class _Walk:
             y = self.build(i, x)
             compared = self.compared(i, x, y)
             wanted = {_compared(i, k): t for k, t in enumerate(compared)}
-            self.hold(i, "output", {**wanted, f"{OUTPUT}{i}": y}, values, compared)
+            self.hold(i, {**wanted, f"{OUTPUT}{i}": y}, values, compared)
         return self.verdicts
 
     def below(self, i: int) -> tuple[G.Tensor, dict[str, str]]:
@@ -181,7 +190,6 @@ class _Walk:
     def hold(
         self,
         i: int,
-        kind: Kind,
         wanted: Mapping[str, G.Tensor],
         values: Mapping[str, str],
         compared: Mapping[G.Tensor, str],
@@ -208,7 +216,7 @@ class _Walk:
             verdicts = judge(found, tensors, everything, self.subject.arithmetic, errors)
         for judgement in verdicts:
             self.errors[judgement.name] = judgement.held.error
-            self.verdicts.append(LayerJudgement(i, kind, judgement, everything))
+            self.verdicts.append(LayerJudgement(i, _kind(judgement.name), judgement, everything))
 
 
 @dataclass
@@ -234,8 +242,8 @@ class _Step(_Walk):
                 w = self.graph.parameters[path]
                 whole = whole + (w * w).sum() * (0.5 * self.graph.options.decay)
         values = {"x": f"{OUTPUT}{last}"}
-        self.hold(last, "cost", {"data_cost": cost, "cost": whole}, values, {})
-        self.hold(last, "gradient", {f"{COTANGENT}{last}": G.grad(cost, z)}, values, {})
+        self.hold(last, {"data_cost": cost, "cost": whole}, values, {})
+        self.hold(last, {f"{COTANGENT}{last}": G.grad(cost, z)}, values, {})
 
     def _backward(self, i: int) -> None:
         x, values = self.below(i)
@@ -251,9 +259,7 @@ class _Step(_Walk):
         if i > 0:
             wanted[f"{COTANGENT}{i - 1}"] = gradients[-1]
         compared = self.compared(i, x, y)
-        self.hold(i, "gradient", wanted, values, compared)
-        if parameters:
-            self.hold(i, "update", self._updates(parameters, gradients), values, compared)
+        self.hold(i, wanted | self._updates(parameters, gradients), values, compared)
 
     def _updates(
         self, parameters: Mapping[str, G.Tensor], gradients: Sequence[G.Tensor]

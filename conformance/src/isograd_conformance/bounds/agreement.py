@@ -10,7 +10,7 @@ import numpy as np
 from isograd.graph import Function
 from isograd.graph.tensor import Tensor, topological
 from isograd_conformance.bounds.sums import terms
-from isograd_conformance.bounds.tally import tally
+from isograd_conformance.bounds.tally import Tally, tally
 from isograd_conformance.bounds.tracking import (
     IEEE,
     SUMS,
@@ -82,6 +82,8 @@ def judge(
     values: Arrays,
     arithmetic: Arithmetic = IEEE,
     errors: Arrays | None = None,
+    *,
+    count: bool = True,
 ) -> list[Judgement]:
     """Hold each array to twice the rounding bound of what its tensor is defined to be.
 
@@ -93,7 +95,10 @@ def judge(
     arithmetic : Arithmetic, optional
     errors : mapping of variable name to ndarray, optional
         As for `track`.
+    count : bool
+        Whether the numbers belong into the `tally` of what was compared.
     """
+    counter = tally if count else Tally()
     held = track(list(tensors.values()), values, arithmetic, errors)
     judgements = []
     for (name, tensor), tracked in zip(tensors.items(), held, strict=True):
@@ -104,9 +109,11 @@ def judge(
             judgements.append(Judgement(name, tensor, array, tracked, problem, np.inf, 0.0))
             continue
         problem = disagreement(array, tracked)
-        count = tally.add(array, tracked)
-        judgements.append(Judgement(name, tensor, array, tracked, problem, count.worst, count.share))
-    _warn(judgements, values, arithmetic, errors)
+        found_here = counter.add(array, tracked)
+        judgements.append(
+            Judgement(name, tensor, array, tracked, problem, found_here.worst, found_here.share)
+        )
+    counter.unlikely += _unlikely(judgements, values, arithmetic, errors)
     return judgements
 
 
@@ -169,8 +176,10 @@ def wrong_elements(found: Array, tracked: Tracked) -> Array:
     return np.asarray(~(same | (np.isfinite(value) & near) | np.isinf(error)))
 
 
-def _warn(judgements: list[Judgement], values: Arrays, arithmetic: Arithmetic, errors: Arrays | None) -> None:
-    """Count arrays that agree, but are farther off than independent roundings ever take them.
+def _unlikely(
+    judgements: list[Judgement], values: Arrays, arithmetic: Arithmetic, errors: Arrays | None
+) -> int:
+    """How many arrays agree, but are farther off than independent roundings ever take them.
 
     The bound of a long sum is loose, so that a fault may hide below it. No verdict: the roundings of a
     computation need not be independent. Where an error is below the smallest share that the likely bound of
@@ -179,13 +188,13 @@ def _warn(judgements: list[Judgement], values: Arrays, arithmetic: Arithmetic, e
     share = min((_likely_share(node) for node in topological([j.tensor for j in judgements])), default=1.0)
     near = [j for j in judgements if j.problem is None and j.worst > 2 * share]
     if not near:
-        return
+        return 0
     statistical = replace(arithmetic, statistical=True)
-    for judgement, tracked in zip(
-        near, track([j.tensor for j in near], values, statistical, errors), strict=True
-    ):
-        if wrong_elements(judgement.found, tracked).any():
-            tally.unlikely += 1
+    likely_bounds = track([j.tensor for j in near], values, statistical, errors)
+    return sum(
+        bool(wrong_elements(judgement.found, tracked).any())
+        for judgement, tracked in zip(near, likely_bounds, strict=True)
+    )
 
 
 def _likely_share(node: Tensor) -> float:

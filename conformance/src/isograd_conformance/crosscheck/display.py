@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,9 @@ from isograd_conformance.crosscheck.verdict import Cell, CrossCheck
 from isograd_conformance.pages import render
 
 _COLOURS = {"good": "green", "bad": "bold red", "note": "yellow", "none": "dim"}
+
+
+RESULTS = {"whole": "from end to end"}
 
 
 class ShownCell(NamedTuple):
@@ -37,7 +39,7 @@ def shown_rows(check: CrossCheck) -> Iterator[ShownRow]:
     last = None
     for layer, phase, kind, cells in check.rows():
         name = check.layers[layer]
-        result = "output, predicting" if phase == "prediction" else kind
+        result = "output, predicting" if phase == "prediction" else RESULTS.get(kind, kind)
         ordered = [_shown(cells.get(backend.specification)) for backend in check.backends]
         yield ShownRow("" if name == last else name, result, ordered)
         last = name
@@ -48,6 +50,8 @@ def _shown(cell: Cell | None) -> ShownCell:
         return ShownCell("", "none")
     if not cell.agrees:
         return ShownCell(f"WRONG {cell.worst:.3g}", "bad")
+    if cell.kind == "whole" and not cell.elements:
+        return ShownCell("not judged", "none")
     if cell.vacuous > VACUOUS:
         return ShownCell(f"{100 * cell.vacuous:.0f} % vacuous", "note")
     return ShownCell(f"ok {cell.worst:.2f}", "good")
@@ -62,7 +66,9 @@ def print_check(check: CrossCheck, console: Console) -> None:
     for row in shown_rows(check):
         cells = [Text(cell.text, style=_COLOURS[cell.style]) for cell in row.cells]
         table.add_row(Text(row.layer, style="bold"), row.result, *cells)
-    console.print(Padding(table, (1, 0)))
+    console.print()
+    console.print(table)
+    console.print()
     for parting in check.partings:
         where = f"{parting.phase} step {parting.step}, layer {check.layers[parting.layer]}, {parting.array}"
         console.print(Text(f"{parting.backend}: {where}", style="bold"))

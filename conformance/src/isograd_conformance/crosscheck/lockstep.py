@@ -38,7 +38,8 @@ from isograd_conformance.layers import (
     layer_outputs,
 )
 from isograd_conformance.networks import step_inputs
-from isograd_conformance.subject import HostArray, Subject
+from isograd_conformance.subject import HostArray, Results, Subject
+from isograd_conformance.whole import apart, judge_whole
 
 Announce = Callable[[str], None]
 
@@ -119,9 +120,12 @@ def check(
         network.dtype,
         mini_batch_size,
         steps,
-        tuple(
-            describe_layer(name, layer).removeprefix("layer ")
-            for name, layer in zip(architecture.names, architecture.layers, strict=True)
+        (
+            *(
+                describe_layer(name, layer).removeprefix("layer ")
+                for name, layer in zip(architecture.names, architecture.layers, strict=True)
+            ),
+            "the whole step",
         ),
         tuple(_examined(subject, network.dtype) for subject in subjects),
         tuple(tally.cell(key) for key, tally in lockstep.tallies.items()),
@@ -203,6 +207,7 @@ class _CellTally:
     vacuous: float = 0.0
     worst: float = 0.0
     agrees: bool = True
+    unjudged: int = 0
 
     def add(self, verdict: LayerJudgement) -> None:
         judgement = verdict.judgement
@@ -214,7 +219,7 @@ class _CellTally:
     def cell(self, key: Key) -> Cell:
         backend, layer, phase, kind = key
         share = self.vacuous / max(self.elements, 1)
-        return Cell(backend, layer, phase, kind, self.elements, self.worst, share, self.agrees)
+        return Cell(backend, layer, phase, kind, self.elements, self.worst, share, self.agrees, self.unjudged)
 
 
 @dataclass
@@ -268,6 +273,8 @@ class _Lockstep:
                 after[subject] = found.state
                 verdicts = judge_step(subject, graph, run.data.scale, given, state, found)
                 self._take(subject, "training", step, verdicts)
+                if step == 0:
+                    self._whole(subject, graph, given, state, found)
             state = after[self.subjects[0]]
         self._run_freely(graph, start)
 
@@ -296,6 +303,33 @@ class _Lockstep:
                 self.run.announce(f"{subject.specification}: looking for the first node that is wrong")
                 self.partings[subject.specification] = _parting(subject, phase, step, verdict)
 
+    def _whole(
+        self,
+        subject: Subject,
+        graph: StepGraph,
+        inputs: dict[str, HostArray],
+        state: dict[str, HostArray],
+        instrumented: Results,
+    ) -> None:
+        """The first step as it is really run, judged from end to end where that proves something."""
+        self.run.announce(f"{subject.specification}: the step without further outputs")
+        verdict = judge_whole(subject, step_function(graph), inputs, state, instrumented)
+        values, last = {**inputs, **state}, len(self.run.network.layers)
+        verdicts = [LayerJudgement(last, "whole", judgement, values) for judgement in verdict.judgements]
+        self._take(subject, "training", 0, verdicts)
+        key: Key = subject.specification, last, "training", "whole"
+        whole = self.tallies.setdefault(key, _CellTally())
+        whole.unjudged = len(verdict.drifts)
+        if verdict.changed and subject.specification not in self.partings:
+            whole.agrees = False
+            names = ", ".join(verdict.changed)
+            problem = (
+                f"further outputs of the step change the bits of {names}, though `fuses` is not declared"
+            )
+            self.partings[subject.specification] = FirstParting(
+                subject.specification, "training", 0, last, names, problem, ""
+            )
+
     def _run_freely(self, graph: StepGraph, start: dict[str, HostArray]) -> None:
         function = step_function(graph)
         for subject in self.subjects:
@@ -312,19 +346,12 @@ class _Lockstep:
         """The distance of each backend's parameters from the one's before it."""
         found = []
         for (one, first), (other, second) in pairwise(self.ends.items()):
-            apart = {
-                path: _apart(first[path], second[path]) for path in self.run.network.architecture.parameters
+            distances = {
+                path: apart(first[path], second[path]) for path in self.run.network.architecture.parameters
             }
-            path = max(apart, key=lambda p: apart[p])
-            found.append(Drift(one, other, apart[path], path))
+            path = max(distances, key=lambda p: distances[p])
+            found.append(Drift(one, other, distances[path], path))
         return found
-
-
-def _apart(a: HostArray, b: HostArray) -> float:
-    """The largest difference relative to the largest element; 0 where both are 0."""
-    scale = float(abs(a).max(initial=0))
-    difference = float(abs(a.astype(np.float64) - b).max(initial=0))
-    return difference / scale if scale else difference
 
 
 def _parting(subject: Subject, phase: Phase, step: int, verdict: LayerJudgement) -> FirstParting:

@@ -40,7 +40,8 @@ class Cell:
     backend : str
     layer : int
     phase : "prediction" or "training"
-    kind : "output", "cost", "gradient" or "update"
+    kind : "output", "cost", "gradient", "update" or "whole"
+        Whole is the step from end to end, without further outputs.
     elements : int
         How many numbers were compared.
     worst : float
@@ -48,6 +49,8 @@ class Cell:
     vacuous : float
         The share of numbers whose bound is beyond 5 percent of the largest: it proves nothing of them.
     agrees : bool
+    unjudged : int
+        How many arrays of a whole step were not judged, since their bound from end to end proves nothing.
     """
 
     backend: str
@@ -58,6 +61,7 @@ class Cell:
     worst: float
     vacuous: float
     agrees: bool
+    unjudged: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class CrossCheck:
     examples, steps : int
         In a mini-batch; how many mini-batches.
     layers : tuple of str
-        Each layer's name and class.
+        Each layer's name and class; at last the step as a whole.
     backends : tuple of Examined
     cells : tuple of Cell
     partings : tuple of FirstParting
@@ -195,5 +199,5 @@ def _order(key: tuple[int, str, str]) -> tuple[int, int, int]:
     return (
         layer,
         ["prediction", "training"].index(phase),
-        ["output", "cost", "gradient", "update"].index(kind),
+        ["output", "cost", "gradient", "update", "whole"].index(kind),
     )

@@ -11,12 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import Callback, ConvPool, Dataset, FullyConnected, Network, Softmax
+from isograd import graph as G
+from isograd.training.step import step_function
 from isograd_conformance.checks import require
 from isograd_conformance.networks import check_layers, first_step
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import SEEDS
 from isograd_conformance.strategies.networks import every_kind_of_layer, layer_lists, toy_digits
 from isograd_conformance.subject import Subject
+from isograd_conformance.whole import judge_whole
 
 pytestmark = pytest.mark.judges("training")
 
@@ -132,6 +135,18 @@ def test_a_step_of_a_random_network_is_right_layer_by_layer(
 
 def test_a_step_of_every_kind_of_layer_is_right_layer_by_layer(subject: Subject) -> None:
     check_layers(subject, first_step(network(subject), toy_digits(), BATCH, 0.1, 0.5, True))
+
+
+@pytest.mark.parametrize("dtype", sorted(G.FLOATING))
+def test_further_outputs_of_a_step_change_nothing_but_rounding(dtype: str, subject: Subject) -> None:
+    """In double precision the bound is small enough from end to end of a network, so that it is judged."""
+    require(subject, dtype)
+    net = Network(every_kind_of_layer(), (1, 12, 12), seed=3, dtype=dtype)
+    case = first_step(net, toy_digits(), BATCH, 0.1, 0.5, True)
+    instrumented = subject.call(subject.compile(case.function), case.inputs, case.state)
+    verdict = judge_whole(subject, step_function(case.graph), case.inputs, case.state, instrumented)
+    verdict.raise_for_problem(subject, {**case.inputs, **case.state})
+    assert verdict.judgements or dtype != "float64"
 
 
 def test_a_network_learns_in_which_quarter_of_an_image_the_spot_is(subject: Subject) -> None:

@@ -145,7 +145,8 @@ class Application:
 
 # An element of the result is a sum of terms, which may be added in any order.
 SUMS = frozenset(
-    "reduce_sum scatter_add sum_pool2d sum_pool2d_t unpool2d matmul conv2d conv2d_dx conv2d_dw".split()
+    {"reduce_sum", "scatter_add", "sum_pool2d", "sum_pool2d_t", "unpool2d", "matmul"}
+    | {"conv2d", "conv2d_dx", "conv2d_dw"}
 )
 
 Rule = Callable[[Application], Any]

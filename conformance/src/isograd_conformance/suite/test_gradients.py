@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +30,7 @@ from isograd_conformance.strategies.primitives import (
     smooth,
 )
 from isograd_conformance.subject import HostArray, HostArrays, Subject
+from isograd_conformance.witnesses import bounded, inner
 
 pytestmark = pytest.mark.judges("gradient")
 
@@ -176,14 +176,6 @@ def normal_or_zero(a: HostArray) -> HostArray:
     return np.asarray((a == 0) | (abs(a) > np.finfo(a.dtype).smallest_normal * 2.0**20))
 
 
-def bounded(subject: Subject, executable: Executable, values: HostArrays) -> dict[str, Tracked]:
-    """What the backend gives, each with the bound of its error."""
-    function = executable.function
-    found = subject.call(executable, values).outputs
-    tracked = track(list(function.outputs.values()), values, subject.arithmetic)
-    return {name: Tracked(found[name], t.error) for name, t in zip(function.outputs, tracked, strict=True)}
-
-
 def hold_adjoint(drawn: Linear, values: HostArrays, found: Mapping[str, Tracked]) -> None:
     """Fail unless <J v, g> is <v, J'g> within what the errors of J v and J'g can make of them."""
     for case in drawn.cases:
@@ -196,16 +188,6 @@ def hold_adjoint(drawn: Linear, values: HostArrays, found: Mapping[str, Tracked]
         assert abs(left - total) <= error, (
             f"{case.result!r}: <J v, g> is {float(left)}, <v, J'g> {float(total)} +- {float(error)}"
         )
-
-
-def inner(found: Tracked, weights: HostArray) -> tuple[Any, Any]:
-    """The exact inner product with what was found, and twice the bound of its error."""
-    value, error = exact.number(0), exact.number(0)
-    for at in np.ndindex(weights.shape):
-        if weights[at]:  # 0 times what is not known is 0
-            value += exact.number(found.value[at].item()) * weights[at].item()
-            error += 2 * exact.number(float(found.error[at])) * abs(weights[at].item())
-    return value, error
 
 
 GROUPS = sorted({row.group for row in G.PRIMITIVES.values()})

@@ -74,7 +74,7 @@ _extremum.defvjp(_extremum_forward, _extremum_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def reduce_max(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """Tied maxima share the gradient evenly."""
+    """Tied maxima share the gradient evenly; where there is a NaN, which equals nothing, it is 0."""
     return jnp.max(x, axes)
 
 
@@ -85,8 +85,9 @@ def _reduce_max_forward(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array,
 
 def _reduce_max_backward(axes: tuple[int, ...], kept: Pair, g: jax.Array) -> tuple[jax.Array]:
     x, y = kept
-    maxima = lax.convert_element_type(x == jnp.expand_dims(y, axes), x.dtype)
-    return (maxima * jnp.expand_dims(g / jnp.sum(maxima, axes), axes),)
+    maxima = x == jnp.expand_dims(y, axes)
+    share = g / jnp.sum(lax.convert_element_type(maxima, x.dtype), axes)
+    return (jnp.where(maxima, jnp.expand_dims(share, axes), 0),)
 
 
 reduce_max.defvjp(_reduce_max_forward, _reduce_max_backward)

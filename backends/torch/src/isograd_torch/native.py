@@ -82,6 +82,26 @@ class _LogSumExp(torch.autograd.Function):
         return torch.exp(x - shift) * g.reshape(y.shape), None
 
 
+class _ReduceMax(torch.autograd.Function):
+    """Tied maxima share the gradient evenly; where there is a NaN, which equals nothing, it is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+        # PyTorch takes an empty list of axes for all of them.
+        y = torch.amax(x, axes, keepdim=True) if axes else x.clone()
+        ctx.save_for_backward(x, y)
+        ctx.axes = axes
+        return y.squeeze(axes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor, None]:
+        x, y = ctx.saved_tensors
+        maxima = x == y
+        count = torch.sum(maxima, ctx.axes, keepdim=True) if ctx.axes else maxima
+        return torch.where(maxima, g.reshape(y.shape) / count.to(x.dtype), 0), None
+
+
 class _MaxPool(torch.autograd.Function):
     """The gradient goes to the pixel that isograd's index names, also among NaNs."""
 
@@ -126,5 +146,6 @@ NATIVE: dict[str, Callable[..., Any]] = {
     "maximum": maximum,
     "minimum": minimum,
     "logsumexp": _LogSumExp.apply,
+    "reduce_max": _ReduceMax.apply,
     "max_pool2d": _MaxPool.apply,
 }

@@ -91,15 +91,17 @@ def _function(a: Application) -> Array:
     Twice u an ulp. In underflow so many ulps are as many subnormal numbers. A 0 is exact only of 0, of an
     infinity, or as the logarithm of 1.
     """
-    ((x, error),) = a.operands
+    ((x, given),) = a.operands
     inherited = np.zeros(a.value.shape)
-    if error.any():
-        low, high = x - error, x + error
+    if given.any():
+        low, high = x - given, x + given
         slope = _pow_slope(a, low, high) if a.node.primitive == "pow" else SLOPES[a.node.primitive](low, high)
-        inherited = np.where(error > 0, slope * error, 0)
+        inherited = np.where(given > 0, slope * given, 0)
     ulps = a.ulps(SQRT_ULPS if a.node.primitive == "sqrt" else ULPS)
     underflowed = (x != 0) & np.isfinite(x) & (a.node.primitive != "log")
     error = inherited + a.rounded(abs(a.value) + inherited, 2 * ulps * a.unit, 2 * ulps, underflowed)
+    if a.node.primitive == "exp":
+        error = np.where(np.isinf(np.exp(x - given)), 0, error)  # it overflows whatever x is
     if a.node.primitive == "sigmoid":
         # By its definition, 1 / (1 + exp(-x)), it is 0 where the exponential is beyond the range.
         error = np.where(abs(a.value) * float(np.finfo(a.node.dtype).max) <= 1, abs(a.value) + error, error)

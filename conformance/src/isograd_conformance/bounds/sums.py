@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+from isograd.graph import FLOATING
 from isograd.graph.tensor import Tensor
 from isograd_conformance.bounds.tracking import ULPS, UNIT, Application, Array, rule
 
@@ -29,6 +30,10 @@ _COUNTS: dict[str, Callable[[Tensor], int]] = {
 }
 
 
+# The primitives whose elements are sums of terms, which may be added in any order.
+SUMS = _COUNTS.keys()
+
+
 def terms(node: Tensor) -> int:
     """How many terms an element of the result is a sum of, at most."""
     return _COUNTS[node.primitive](node)
@@ -40,7 +45,22 @@ def _added(a: Application, error: Array, magnitude: Array) -> Array:
     found = error + a.gamma(additions) * magnitude
     if a.arithmetic.flushes_subnormals:  # without that, additions are exact in underflow
         found = found + a.rounded(magnitude, 0.0, additions)
-    return np.where(a.may_overflow(magnitude), np.inf, found)
+    return _infinite_or(a, magnitude, found)
+
+
+def _infinite_or(a: Application, magnitude: Array, found: Array) -> Array:
+    """`found`, but infinite where a sum may overflow, and 0 where a certain infinity or NaN is a term."""
+    found = np.where(a.may_overflow(magnitude), np.inf, found)
+    terms_of = [x for x, tensor in zip(a.operands, a.node.inputs, strict=True) if tensor.dtype in FLOATING]
+    if all(np.isfinite(x.value).all() for x in terms_of):
+        return found
+    certain = np.zeros(a.value.shape, bool)
+    for which, x in enumerate(terms_of):
+        given = [np.ones(y.value.shape) for y in terms_of]
+        given[which] = (~np.isfinite(x.value) & (x.error == 0)).astype(float)
+        indices = [y.value for y in a.operands[len(terms_of) :]]
+        certain |= a.applied(*given, *indices) > 0
+    return np.where(certain, 0, found)
 
 
 @rule("reduce_sum", "sum_pool2d", "sum_pool2d_t")
@@ -97,7 +117,7 @@ def _products(a: Application) -> tuple[Array, Array]:
     if (whole == 0).any():
         underflowed = a.applied((x != 0).astype(float), (y != 0).astype(float)) > 0
     found = inherited + a.rounded(whole, a.gamma(k) + read * (2 + read), k, underflowed)
-    return np.where(a.may_overflow(whole), np.inf, found), whole
+    return _infinite_or(a, whole, found), whole
 
 
 def _winograd_growth() -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.backend import Backend
-from isograd.graph import FLOATING
+from isograd.graph import FLOATING, PRIMITIVES
 from isograd.graph.reference import REFERENCE, evaluate
 from isograd.graph.tensor import Tensor, topological
 
@@ -153,21 +153,6 @@ class Application:
         return np.where((size > 0) | underflowed, factor * size + terms * tiny, 0.0)
 
 
-# An element of the result is a sum of terms, which may be added in any order.
-SUMS = frozenset(
-    {
-        "conv2d",
-        "conv2d_dw",
-        "conv2d_dx",
-        "matmul",
-        "reduce_sum",
-        "scatter_add",
-        "sum_pool2d",
-        "sum_pool2d_t",
-        "unpool2d",
-    }
-)
-
 Rule = Callable[[Application], Any]
 RULES: dict[str, Rule] = {}
 
@@ -235,9 +220,7 @@ def track(
             else:
                 error = _read(node, value, arithmetic) + (errors or {}).get(node.name, 0)
             magnitudes[id(node)] = _magnitude(node, value, magnitudes, arithmetic)
-            exact = not any(x.error.any() for x in operands)
-            if node.primitive in SUMS:  # of finite terms, an infinity depends on the order
-                exact &= not all(np.isfinite(x.value).all() for x in operands)
+            exact = _exact(node, operands)
             known[id(node)] = Tracked(value, _settled(value, error, node.dtype, exact))
     return [known[id(t)] for t in tensors]
 
@@ -270,7 +253,27 @@ def _magnitude(node: Tensor, value: Array, known: Mapping[int, Array], arithmeti
     return np.abs(value) if node.dtype in FLOATING else value
 
 
-def _settled(value: Array, error: Array, dtype: str, exact: bool) -> Array:
+# The rules of these say themselves which infinities are certain: those of finite terms depend on the order.
+_SUMS = frozenset(
+    {"reduce_sum", "scatter_add", "sum_pool2d", "sum_pool2d_t", "unpool2d", "matmul"}
+    | {"conv2d", "conv2d_dx", "conv2d_dw"}
+)
+_ELEMENTWISE = frozenset({"unary", "binary", "select"})
+
+
+def _exact(node: Tensor, operands: list[Tracked]) -> Array | bool:
+    """Where an infinity or NaN of the result is certain, because what it is made of is so."""
+    if node.primitive in _SUMS:
+        return False
+    if not operands or PRIMITIVES[node.primitive].group not in _ELEMENTWISE:
+        return not any(x.error.any() for x in operands)
+    exact = np.logical_and.reduce([x.error == 0 for x in operands])
+    if node.primitive in ("add", "sub"):  # whatever is added to an infinity or NaN
+        exact |= np.logical_or.reduce([(x.error == 0) & ~np.isfinite(x.value) for x in operands])
+    return np.asarray(exact)
+
+
+def _settled(value: Array, error: Array, dtype: str, exact: Array | bool) -> Array:
     """What may overflow in the dtype is not bounded; an infinity or NaN of exact operands is exact."""
     error = np.where(np.isnan(error), np.inf, error)
     if dtype not in FLOATING:
@@ -278,4 +281,4 @@ def _settled(value: Array, error: Array, dtype: str, exact: bool) -> Array:
     finite = np.isfinite(value)
     overflows = finite & (abs(value) + error > float(np.finfo(dtype).max))
     error = np.where(overflows, np.inf, error)
-    return np.where(finite | (np.isinf(error) & (not exact)), error, 0.0)
+    return np.where(finite | (np.isinf(error) & np.logical_not(exact)), error, 0.0)

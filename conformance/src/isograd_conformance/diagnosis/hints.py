@@ -8,8 +8,8 @@ import numpy as np
 
 from isograd.graph import FLOATING, Tensor
 from isograd_conformance.bounds import Judgement, wrong_elements
-from isograd_conformance.bounds.sums import terms
-from isograd_conformance.bounds.tracking import SUMS, UNIT, Array, Tracked
+from isograd_conformance.bounds.sums import SUMS, terms
+from isograd_conformance.bounds.tracking import UNIT, Array, Tracked
 
 # Other arrangements of what was expected, by what they are called.
 ARRANGEMENTS: dict[str, Callable[[Array], Array]] = {

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
 
 from isograd.graph import DTYPES, FLOATING
 from isograd.graph.dtypes import ARITHMETIC, ORDERED
 from isograd_conformance.strategies.arrays import Fill, below, finite, not_negative, numbers, truths
+from isograd_conformance.subject import HostArray
 
 EVERY = frozenset(DTYPES)
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -37,6 +39,11 @@ class Application:
     operands: tuple[Operand, ...]
     attributes: Mapping[str, Any]
 
+
+# No gradient flows through these.
+WITHOUT_GRADIENT = frozenset({"argmax", "max_pool2d_index", "greater", "equal", "iota", "stop_gradient"})
+# These have no value, or no slope, where the operand is negative.
+OF_POSITIVE = frozenset({"log", "sqrt", "pow"})
 
 Rule = Callable[[Draw, str], tuple[Sequence[Operand], Mapping[str, Any]]]
 
@@ -66,6 +73,17 @@ def applications(draw: st.DrawFn, primitive: str, dtype: str) -> Application:
     """The primitive, applied to operands of the dtype."""
     operands, attributes = CASES[primitive].rule(draw, dtype)
     return Application(primitive, tuple(operands), attributes)
+
+
+def differentiable() -> list[str]:
+    """The primitives that have a gradient."""
+    return sorted(CASES.keys() - WITHOUT_GRADIENT)
+
+
+def smooth(application: Application, rng: np.random.Generator) -> list[HostArray]:
+    """Operands where the primitive has a derivative: different from each other and within its domain."""
+    drawn = [o.fill(rng, "ordinary", o.shape, o.dtype) for o in application.operands]
+    return [abs(array) for array in drawn] if application.primitive in OF_POSITIVE else drawn
 
 
 def sizes(draw: Draw, least: int = 0, most: int = 3) -> Shape:

@@ -332,9 +332,11 @@ def _reduce_sum(y: Tensor, g: Tensor) -> Gradients:
 
 @vjp("reduce_max")
 def _reduce_max(y: Tensor, g: Tensor) -> Gradients:
+    # Chosen, not multiplied: where nothing equals a maximum that is NaN, 0 * inf would depend on the backend.
     (x,), axes = y.inputs, y.attributes["axes"]
-    maxima = p.cast(equal(x, _expand(y, axes, x.shape)), dtype=x.dtype)
-    return (maxima * _expand(g / p.reduce_sum(maxima, axes=axes), axes, x.shape),)
+    maxima = equal(x, _expand(y, axes, x.shape))
+    share = g / p.reduce_sum(p.cast(maxima, dtype=x.dtype), axes=axes)
+    return (where(maxima, _expand(share, axes, x.shape), 0),)
 
 
 @vjp("logsumexp")

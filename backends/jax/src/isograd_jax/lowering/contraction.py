@@ -31,8 +31,8 @@ def _matmul(trace: Trace, node: Tensor) -> jax.Array:
     return lax.dot_general(a, b, dimensions, precision=PRECISION)
 
 
-def _convolve(x: jax.Array, w: jax.Array, node: Tensor) -> jax.Array:
-    """Channels-last images by filters (out, in, rows, columns), with the node's geometry."""
+def _convolve(x: jax.Array, w: jax.Array, node: Tensor, groups: int | None = None) -> jax.Array:
+    """Channels-last images by filters (out, in, rows, columns), with the node's geometry or other groups."""
     return lax.conv_general_dilated(
         x,
         w,
@@ -40,7 +40,7 @@ def _convolve(x: jax.Array, w: jax.Array, node: Tensor) -> jax.Array:
         "VALID",
         rhs_dilation=node.attributes["dilation"],
         dimension_numbers=_DIMENSIONS,
-        feature_group_count=node.attributes["groups"],
+        feature_group_count=groups or node.attributes["groups"],
         precision=PRECISION,
     )
 
@@ -73,8 +73,19 @@ def _conv2d_dw(trace: Trace, node: Tensor) -> jax.Array:
     x, g = (trace.image(t) for t in node.inputs)
     if _has_rows(trace, node) and x.shape[3] == 1:
         return _filter_gradient_by_rows(x, g, node.shape[2])
-    filters = jax.ShapeDtypeStruct(node.shape, g.dtype)
-    (dw,) = jax.linear_transpose(lambda w: _convolve(x, w, node), filters)(g)
+    groups = node.attributes["groups"]
+    if groups == 1 or trace.platform != "cpu":
+        return _filter_gradient(x, g, node, groups)
+    # On the CPU XLA computes all groups' filters with all channels and multiplies most by 0, which a NaN or
+    # an infinity of another group survives.
+    parts = zip(jnp.split(x, groups, axis=3), jnp.split(g, groups, axis=3), strict=True)
+    return jnp.concatenate([_filter_gradient(image, part, node, 1) for image, part in parts])
+
+
+def _filter_gradient(x: jax.Array, g: jax.Array, node: Tensor, groups: int) -> jax.Array:
+    """The gradient of the filters of as many maps as g has channels."""
+    filters = jax.ShapeDtypeStruct((g.shape[3], *node.shape[1:]), g.dtype)
+    (dw,) = jax.linear_transpose(lambda w: _convolve(x, w, node, groups), filters)(g)
     return jnp.asarray(dw)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from isograd.graph import Tensor
+from isograd.graph import FLOATING, Tensor
 from isograd_jax.lowering.table import lowers
 from isograd_jax.native import NATIVE
 from isograd_jax.trace import Image, Trace
@@ -69,4 +69,9 @@ def _pow(trace: Trace, node: Tensor) -> jax.Array | Image:
 
 @lowers("cast")
 def _cast(trace: Trace, node: Tensor) -> jax.Array | Image:
+    if node.inputs[0].dtype == "bool" and node.dtype in FLOATING:
+        # XLA makes a choice of a product with a converted truth value, and so 0 of 0 * NaN; not of this.
+        return apply(
+            trace, node, lambda x: lax.convert_element_type(lax.convert_element_type(x, "uint8"), node.dtype)
+        )
     return apply(trace, node, lambda x: lax.convert_element_type(x, node.dtype))

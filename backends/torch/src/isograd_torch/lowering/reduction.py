@@ -6,6 +6,7 @@ import torch
 
 from isograd.graph import FLOATING, Tensor
 from isograd_torch.lowering.table import lowers
+from isograd_torch.native import NATIVE
 from isograd_torch.plan import TORCH_DTYPES, Name, Plan
 
 
@@ -31,6 +32,8 @@ def _sum_of_squares(x: torch.Tensor) -> torch.Tensor:
 @lowers("reduce_max")
 def _reduce_max(plan: Plan, node: Tensor) -> Name:
     (x,), axes = node.inputs, node.attributes["axes"]
+    if plan.native:
+        return plan.emit(NATIVE["reduce_max"], plan.value(x), axes)
     return plan.emit(torch.amax, plan.value(x), axes) if axes else plan.emit(torch.clone, plan.value(x))
 
 

@@ -29,7 +29,7 @@ def reduce_sum(x: Tensor, *, axes: int | Sequence[int] | None = None) -> Applica
 
 @primitive("reduce")
 def reduce_max(x: Tensor, *, axes: int | Sequence[int] | None = None) -> Application:
-    """The maximum over axes; NaN if there is one. Tied maxima share the gradient evenly."""
+    """The maximum over axes; NaN if there is one, and no gradient then. Tied maxima share it evenly."""
     return _reduction("reduce_max", x, axes, ARITHMETIC, empty=False)
 
 

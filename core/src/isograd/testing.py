@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from isograd.backend import Backend, Capabilities
@@ -49,7 +50,8 @@ class ReferenceBackend(Backend):
 
     def to_device(self, array: npt.NDArray[Any], device: str) -> Array:
         self.resolve_device(device)
-        return native_array(self.name, array, self.capabilities.dtypes)
+        # NumPy adds up another order of memory in another order.
+        return np.asarray(native_array(self.name, array, self.capabilities.dtypes), order="C")
 
     def to_host(self, array: Array) -> npt.NDArray[Any]:
         return array

@@ -60,13 +60,12 @@ class TorchBackend(Backend):
         return [*(f"{kind}:{i}" for i in range(torch.accelerator.device_count())), "cpu"]
 
     def to_device(self, array: HostArray, device: str) -> torch.Tensor:
-        """A tensor; on the CPU it shares memory with the array where PyTorch can use its layout."""
+        """A tensor in C order; on the CPU it shares memory with an array that is so already."""
         device = self.resolve_device(device)
         value = native_array(self.name, array, self.capabilities.dtypes)
         _check_dtype(value.dtype.name, device)
-        if any(step < 0 for step in value.strides):  # which PyTorch does not have
-            value = value.copy()
-        return torch.from_numpy(_writable(value)).to(device)
+        # PyTorch has no negative strides, and adds up another order of memory in another order.
+        return torch.from_numpy(_writable(np.asarray(value, order="C"))).to(device)
 
     def to_host(self, array: torch.Tensor) -> HostArray:
         """A NumPy array, in C order."""

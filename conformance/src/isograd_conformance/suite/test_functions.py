@@ -11,7 +11,7 @@ from isograd_conformance.bounds import agree
 from isograd_conformance.checks import assert_same_bits, bytes_of, check, check_executable, require, same
 from isograd_conformance.profiles import examples
 from isograd_conformance.steps import check_steps
-from isograd_conformance.strategies.arrays import SEEDS, arguments, relaid
+from isograd_conformance.strategies.arrays import LAYOUTS, SEEDS, arguments, normal, relaid
 from isograd_conformance.strategies.functions import functions
 from isograd_conformance.subject import Results, Subject
 
@@ -49,6 +49,26 @@ def test_the_layout_of_what_is_given_does_not_matter(
     values = {**inputs, **state}
     agree({n: a[0] for n, a in stacked.items()}, function.outputs, values, subject.arithmetic)
     agree(new, {**function.state, **function.updates}, values, subject.arithmetic)
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_sums_give_the_same_bits_in_whatever_layout_their_terms_are_given(
+    layout: str, subject: Subject
+) -> None:
+    """Of so many terms that another order of addition shows."""
+    for dtype in subject.floating:
+        x, w = G.variable("x", (6, 5, 9, 8), dtype), G.variable("w", (7, 5, 3, 3), dtype)
+        a, b = G.variable("a", (40, 50), dtype), G.variable("b", (50, 30), dtype)
+        choices = [(0,), (0, 2), (2, 3), (0, 1, 2, 3)]
+        outputs = {f"sum over {axes}": G.reduce_sum(x, axes=axes) for axes in choices}
+        outputs |= {f"logsumexp over {axes}": G.logsumexp(x, axes=axes) for axes in choices}
+        outputs |= {"conv2d": G.conv2d(x, w), "sum_pool2d": G.sum_pool2d(x, window=3), "matmul": a @ b}
+        function = G.Function({t.name: t for t in (x, w, a, b)}, outputs)
+        inputs = normal(0, function.inputs)
+        plain = check(subject, function, inputs)
+        laid = {name: LAYOUTS[layout](array) for name, array in inputs.items()}
+        found = check_executable(subject, plain.executable, laid)
+        same(subject, Results(found.outputs, {}), Results(plain.outputs, {}))
 
 
 @given(data=st.data(), seed=SEEDS, steps=st.integers(1, 4), cut=st.integers(0, 4))

@@ -21,6 +21,8 @@ class Options:
         Whether tests run that take minutes.
     shrink : bool
         Whether a failure is made small, which takes many more runs.
+    seed : int, optional
+        Draws other examples in the quick profile too, the same ones for the same number.
     """
 
     backends: tuple[str, ...] = ()
@@ -28,6 +30,7 @@ class Options:
     scale: float = 1.0
     long: bool = False
     shrink: bool = True
+    seed: int | None = None
 
 
 # The tests' decorators are evaluated at import, when no configuration is at hand.

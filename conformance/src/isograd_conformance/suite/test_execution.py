@@ -7,8 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from isograd.backend import Executable
 from isograd.plugins import backend_descriptors
 from isograd_conformance.checks import assert_same_bits, bytes_of, require, same
 from isograd_conformance.fresh import fingerprint
+from isograd_conformance.interruption import Calls
 from isograd_conformance.steps import check_steps, hold_each, run_cut, watched
 from isograd_conformance.strategies.networks import small_data, small_rows, small_step, small_weights
 from isograd_conformance.subject import HostArrays, Results, Subject
@@ -91,6 +91,26 @@ def test_two_executables_interleaved_do_not_disturb_each_other(
     hold_each(subject, executable.function, rows, start, data, alone)
 
 
+def test_the_results_of_a_run_outlive_the_next_one(subject: Subject, executable: Executable) -> None:
+    """So does what was given to it: state and resident data belong to the caller."""
+    kept: list[dict[str, Any]] = []
+    held: list[dict[str, bytes]] = []
+    on_the_host: list[tuple[HostArrays, dict[str, bytes]]] = []
+    for seed in range(3):
+        rows = small_rows(seed, 3, subject.floating[0])
+        per_step = subject.send({name: np.stack([row[name] for row in rows]) for name in rows[0]})
+        state = subject.send(small_weights(executable.function, seed))
+        resident = subject.send(small_data(seed))
+        given = [state, resident, per_step]
+        before = [bytes_of(subject.fetch(arrays)) for arrays in given]
+        outputs, new = subject.backend.run_steps(executable, state, resident, per_step, 3)
+        on_the_host.append((outputs, bytes_of(outputs)))
+        kept += [*given, new]
+        held += [*before, bytes_of(subject.fetch(new))]
+    assert [bytes_of(subject.fetch(arrays)) for arrays in kept] == held
+    assert all(bytes_of(outputs) == found for outputs, found in on_the_host)
+
+
 def picked(dtype: str) -> G.Function:
     data, rows = G.variable("data", (1000, 20), dtype), G.variable("rows", (2,), "int32")
     return G.Function({"data": data, "rows": rows}, {"y": G.gather(data, rows)})
@@ -112,32 +132,6 @@ def test_resident_arrays_are_told_apart_by_identity_not_by_name_shape_or_place(s
         outputs, _ = executable({**resident, **subject.send(row)}, {})
         assert (subject.fetch(outputs)["y"] == number).all()
         del resident, new
-
-
-class Calls:
-    """Counts the calls that are made, and interrupts the one with a given number as Ctrl-C would.
-
-    Python looks for Ctrl-C between the steps of its own code; a profiler is called at each of them, at the
-    same ones every time, however fast the machine is.
-    """
-
-    def __init__(self, interrupted: int | None = None) -> None:
-        self.count = 0
-        self._interrupted = interrupted
-
-    def __enter__(self) -> Self:
-        self._before = sys.getprofile()
-        sys.setprofile(self._profile)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        sys.setprofile(self._before)
-
-    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
-        if event in ("call", "c_call"):
-            self.count += 1
-            if self.count == self._interrupted:
-                raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: Executable) -> None:

@@ -135,7 +135,8 @@ def test_resident_arrays_are_told_apart_by_identity_not_by_name_shape_or_place(s
 
 
 def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: Executable) -> None:
-    steps, data = 20, small_data(0)
+    """At places all over the run: what is kept between calls is in order at most of them."""
+    steps, data = 6, small_data(0)
     rows = small_rows(0, steps, subject.floating[0])
     start = small_weights(executable.function, 0)
     per_step = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -143,8 +144,9 @@ def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: 
     expected = run(subject, executable, 0, data, steps)
     with Calls() as calls:
         subject.backend.run_steps(executable, state, resident, changing, steps)
-    for part in (0.1, 0.3, 0.5, 0.7, 0.9):
-        with pytest.raises(KeyboardInterrupt), Calls(max(1, int(part * calls.count))):
+    # No more than the count: the last call is that of leaving the context.
+    for place in np.random.default_rng(0).integers(1, calls.count, size=20):
+        with pytest.raises(KeyboardInterrupt), Calls(int(place)):
             subject.backend.run_steps(executable, state, resident, changing, steps)
         assert bytes_of(subject.fetch(state)) == bytes_of(start), "the state that was given has changed"
         outputs, new = subject.backend.run_steps(executable, state, resident, changing, steps)

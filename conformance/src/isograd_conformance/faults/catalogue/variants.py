@@ -402,7 +402,7 @@ VARIANTS: tuple[Variant, ...] = (
     by_table("products summed in reverse", PRODUCT, {"matmul": _in_reverse}),
     by_table("products summed in pairs", PRODUCT, {"matmul": _product_in_pairs}),
     by_table("products summed in blocks", PRODUCT, {"matmul": _in_blocks}),
-    by_table("products with fused multiply-add", PRODUCT, {"matmul": _fused}),
+    by_table("products with fused multiply-add", declared, {"matmul": _fused}),
     by_table("products rounded once", PRODUCT, {"matmul": _rounded_once}),
     by_table("sums in reverse", SUM, {"reduce_sum": _sum_in_reverse}),
     by_table("sums in pairs", SUM, {"reduce_sum": _sum_in_pairs}),

@@ -52,6 +52,8 @@ def chosen(given: argparse.Namespace) -> list[Task]:
         # By its place among all names, so that ten successive numbers try everything.
         places = {name: place for place, name in enumerate([*FAULTS, *VARIANTS])}
         tasks = [task for task in tasks if places[task.name] % 10 == given.tenth % 10]
+    if given.kind:
+        tasks = [task for task in tasks if task.planted.kind in given.kind]
     return [task for task in tasks if given.only in task.name]
 
 
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tenth", type=int, metavar="N", help="only every tenth, beginning with the Nth")
     made.add_argument("--seeds", type=_seeds, default=(), metavar="A-B", help="the variants, with each seed")
     made.add_argument("--only", default="", metavar="TEXT", help="only what has this in its name")
+    made.add_argument("--kind", action="append", metavar="KIND", help="only faults of a kind; repeatable")
     made.add_argument("--resume", type=Path, metavar="FILE", help="results, from which a later run goes on")
     which = made.add_mutually_exclusive_group()
     which.add_argument("--variants-only", action="store_true")

@@ -87,16 +87,15 @@ def run(task: Task, specification: str) -> Outcome:
     """Carry out one task on a backend "NAME[:DEVICE]"."""
     backend, _ = choose_backend(specification)
     planted, started = task.planted, time.perf_counter()
-    kind = planted.kind if isinstance(planted, Fault) else "variant"
     if not planted.dtypes <= backend.capabilities.dtypes:
-        return Outcome(task.key, kind, "unsupported")
+        return Outcome(task.key, planted.kind, "unsupported")
     if not shows(planted, backend):
-        return Outcome(task.key, kind, "no witness")
+        return Outcome(task.key, planted.kind, "no witness")
     with applied(planted, backend) as changed:
         recorder = run_suite(changed, task.seed, planted.likely if isinstance(planted, Fault) else ())
     return Outcome(
         task.key,
-        kind,
+        planted.kind,
         _verdict(planted, recorder),
         recorder.judged,
         recorder.test,

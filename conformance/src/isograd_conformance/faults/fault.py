@@ -63,18 +63,23 @@ class Variant:
     witness: Witness
     dtypes: frozenset[str] = frozenset({"float32"})
 
+    @property
+    def kind(self) -> str:
+        """What the table calls it, where a fault has its kind."""
+        return "variant"
 
-Subject = Fault | Variant
+
+Planted = Fault | Variant
 
 
 @contextmanager
-def applied(planted: Subject, backend: Backend) -> Iterator[Backend]:
+def applied(planted: Planted, backend: Backend) -> Iterator[Backend]:
     """The backend with a fault or as a variant, and at the end everything as it was."""
     with planted.apply(backend) as changed:
         yield changed
 
 
-def shows(planted: Subject, backend: Backend) -> bool:
+def shows(planted: Planted, backend: Backend) -> bool:
     """Whether the witness tells the changed backend from the given one."""
     right = planted.witness(backend)
     with applied(planted, backend) as changed:

@@ -58,7 +58,7 @@ def _answer(here: Connection, task: Task, seconds: float) -> Outcome:
         return answer
     if answer not in ("timeout", "crashed"):
         raise RuntimeError(f"{task.key}: {answer}")
-    return Outcome(task.key, getattr(task.planted, "kind", "variant"), answer)
+    return Outcome(task.key, task.planted.kind, answer)
 
 
 def _work(there: Connection, task: Task, specification: str) -> None:

@@ -214,7 +214,7 @@ PLUGIN = """
 from isograd.plugins import BackendDescriptor
 from isograd.testing import ReferenceBackend
 
-descriptor = BackendDescriptor("reference", "for tests", ReferenceBackend)
+descriptor = BackendDescriptor("reference", "for tests", ReferenceBackend, dtypes=("float32",))
 """
 
 

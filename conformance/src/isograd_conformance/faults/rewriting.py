@@ -12,12 +12,32 @@ from isograd.backend import Array, Backend, Executable
 from isograd.graph import Function, Tensor
 from isograd.graph.tensor import PRIMITIVES, rebuild, topological
 from isograd_conformance.faults.fault import Apply
-from isograd_conformance.faults.wrapping import Arrays, Made, Wrapped, WrappedExecutable, wrapped_by
+from isograd_conformance.faults.wrapping import Arrays, Made, Wrapped, wrapped_by
 from isograd_conformance.subject import HostArray
 
 # From the operands and the attributes of a node to what takes its place: a tensor, or its value.
 Replace = Callable[..., Tensor]
 Evaluator = Callable[..., Any]
+
+
+def rebuilt(function: Function, change: Callable[[Tensor, list[Tensor]], Tensor]) -> Function:
+    """The function with each node changed: `change` gets it and its changed operands."""
+    known: dict[int, Tensor] = {}
+    for node in function.nodes:
+        known[id(node)] = change(node, [known[id(x)] for x in node.inputs])
+    outputs, updates = (
+        {name: known[id(t)] for name, t in part.items()} for part in (function.outputs, function.updates)
+    )
+    return Function(function.inputs, outputs, function.state, updates)
+
+
+def substituted(tensor: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+    """The tensor with tensors in place of variables, by their names."""
+    known: dict[int, Tensor] = {}
+    for node in topological([tensor]):
+        operands = [known[id(x)] for x in node.inputs]
+        known[id(node)] = values.get(node.name, node) if node.name else rebuild(node, operands)
+    return known[id(tensor)]
 
 
 class Rewritten(Wrapped):
@@ -35,14 +55,7 @@ class Rewritten(Wrapped):
         self.table = table
 
     def lowered(self, function: Function) -> Function:
-        known: dict[int, Tensor] = {}
-        for node in topological([*function.outputs.values(), *function.updates.values()]):
-            operands = [known[id(x)] for x in node.inputs]
-            known[id(node)] = self._replaced(node, operands)
-        outputs, updates = (
-            {name: known[id(t)] for name, t in part.items()} for part in (function.outputs, function.updates)
-        )
-        return Function(function.inputs, outputs, function.state, updates)
+        return rebuilt(function, self._replaced)
 
     def _replaced(self, node: Tensor, operands: list[Tensor]) -> Tensor:
         replace = self.table.get(node.primitive)
@@ -142,6 +155,3 @@ def rewritten(**table: Replace) -> Apply:
 def evaluated(**table: Evaluator) -> Apply:
     """A fault: nodes of these primitives are evaluated so, on the host."""
     return wrapped_by(lambda backend: NodeByNode(backend, table))
-
-
-__all__ = ["Evaluator", "NodeByNode", "Replace", "Rewritten", "WrappedExecutable", "evaluated", "rewritten"]

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from isograd_conformance.faults.catalogue import (
     caching,
+    capabilities,
     contractions,
+    derivation,
     execution,
     native,
+    poolings,
     primitives,
     refusals,
     stepping,
+    structure,
     training,
     transfers,
+    updates,
     variants,
 )
 from isograd_conformance.faults.fault import Fault, Variant
 
-_MODULES = (primitives, contractions, execution, stepping, caching, transfers, refusals, native, training)
+_MODULES = (
+    *(structure, primitives, contractions, poolings, updates, execution, stepping, caching, transfers),
+    *(refusals, capabilities, native, training, derivation),
+)
 
 ALL: tuple[Fault, ...] = tuple(fault for module in _MODULES for fault in module.FAULTS)
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in ALL}

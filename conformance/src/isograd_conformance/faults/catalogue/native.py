@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,10 +10,10 @@ from isograd import graph as G
 from isograd.backend import Backend, Executable
 from isograd.errors import ArgumentError
 from isograd.graph import Function, Tensor
-from isograd.graph.tensor import rebuild, topological
 from isograd_conformance.checks import bytes_of
 from isograd_conformance.faults.fault import Apply, Fault, Witness
 from isograd_conformance.faults.patching import Patch, all_applied
+from isograd_conformance.faults.rewriting import substituted
 from isograd_conformance.faults.witness import outcome, ramp
 from isograd_conformance.faults.wrapping import Wrapped, WrappedExecutable, wrapped_by
 from isograd_conformance.subject import Subject
@@ -71,14 +71,6 @@ def standing_in(backend: Backend) -> Backend:
     return backend if backend.capabilities.native_gradient else Native(backend)
 
 
-def _with(tensor: Tensor, values: Mapping[str, Tensor]) -> Tensor:
-    known: dict[int, Tensor] = {}
-    for node in topological([tensor]):
-        operands = [known[id(x)] for x in node.inputs]
-        known[id(node)] = values.get(node.name, node) if node.name else rebuild(node, operands)
-    return known[id(tensor)]
-
-
 def _exchanged(function: Function, gradients: Gradients) -> Gradients:
     """The gradients of variables of one shape are handed out in reverse."""
     found = dict(gradients)
@@ -96,13 +88,13 @@ def _redrawn(function: Function, gradients: Gradients) -> Gradients:
     """Backwards, the mask of each row is the next row's."""
     masks = {n: v for n, v in function.inputs.items() if v.dtype == "bool" and v.ndim and v.shape[0] > 1}
     moved = {name: G.concat(v[1:], v[:1], axis=0) for name, v in masks.items()}
-    return {name: _with(g, moved) for name, g in gradients.items()}
+    return {name: substituted(g, moved) for name, g in gradients.items()}
 
 
 def _of_new_state(function: Function, gradients: Gradients) -> Gradients:
     """Gradients are taken where the updates have led."""
     kept = {name for name in function.updates if name not in function.index_limits}
-    return {name: _with(g, {n: function.updates[n] for n in kept}) for name, g in gradients.items()}
+    return {name: substituted(g, {n: function.updates[n] for n in kept}) for name, g in gradients.items()}
 
 
 def gradient_of(build: Callable[..., Tensor], *values: object) -> Witness:

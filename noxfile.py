@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["core", "tests", "cross", "template", "example", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "faults_tenth", "template", "example", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
@@ -70,6 +71,29 @@ def cross(session: nox.Session) -> None:
     """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
     install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
     conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
+
+
+def plant(session: nox.Session, *arguments: str) -> None:
+    """Plant faults in the first backend, or in the one that the arguments name."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--backend", default=BACKENDS[0])
+    given, others = parser.parse_known_args([*arguments, *session.posargs])
+    folder = f"backends/{given.backend.partition(':')[0]}"
+    install(session, [*CORE, "conformance", folder], *TEST_TOOLS)
+    command = ("python", "-m", "isograd_conformance.faults", "--backend", given.backend, *others)
+    session.run(*command, env=ONE_THREAD)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """The suite's own test: all planted faults, all correct variants; some 15 minutes. See docs/faults.md."""
+    plant(session)
+
+
+@nox.session
+def faults_tenth(session: nox.Session) -> None:
+    """A tenth of the faults and variants, another one each day."""
+    plant(session, "--tenth", str(date.today().toordinal() % 10))
 
 
 @nox.session

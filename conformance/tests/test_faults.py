@@ -1,264 +1,235 @@
-"""Planted faults are caught by the suite's own tests; correct variants of an evaluation are not."""
+"""The campaign of planted faults: witnesses show them, the suite kills them, results are what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
-from typing import Any
+import io
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
-import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
-from isograd.backend import Backend
-from isograd.graph import reference
-from isograd.graph.reference import REFERENCE
-from isograd.testing import ReferenceBackend, ReferenceExecutable
-from isograd_conformance import options
-from isograd_conformance.options import Options
-from isograd_conformance.subject import Subject
+from isograd import FullyConnected, Network, Softmax, plugins
+from isograd.errors import FileFormatError
+from isograd.testing import ReferenceBackend
+from isograd_conformance.faults import Fault, Wrapped
+from isograd_conformance.faults.__main__ import chosen, main, parser
+from isograd_conformance.faults.campaign import GOOD, Outcome, Task, run
+from isograd_conformance.faults.catalogue import ALL, FAULTS, VARIANTS
+from isograd_conformance.faults.fault import shows
+from isograd_conformance.faults.patching import Patch, patched
+from isograd_conformance.faults.report import Results, print_tables
+from isograd_conformance.faults.workers import carried_out
+from isograd_conformance.faults.wrapping import wrapped_by
 
-Array = npt.NDArray[Any]
-Make = Callable[..., Backend]
-SubjectOf = Callable[[Backend], Subject]
-CAUGHT = (AssertionError, BaseExceptionGroup)  # Hypothesis groups failures that differ
-
-
-def suite(module: str) -> Any:
-    """A module of the suite, whose tests do not shrink: that something is caught is all that is asked."""
-    options.enter(Options(shrink=False))
-    try:
-        return import_module(f"isograd_conformance.suite.{module}")
-    finally:
-        options.leave()
+BACKEND = ReferenceBackend()
+EACH = pytest.mark.parametrize("name", [*FAULTS, *VARIANTS])
 
 
-def primitive(name: str, dtype: str) -> Callable[[Subject], None]:
-    def run(subject: Subject) -> None:
-        suite(
-            "test_primitives"
-        ).test_a_primitive_is_what_the_reference_says_whatever_its_operands_are_made_of(
-            name=name, dtype=dtype, subject=subject
-        )
-
-    return run
+@EACH
+def test_a_witness_tells_what_is_planted_from_what_is_right_and_two_right_ones_not_apart(name: str) -> None:
+    planted = Task(name).planted
+    assert shows(planted, BACKEND)
+    assert planted.witness(BACKEND) == planted.witness(ReferenceBackend())
 
 
-def conventions(subject: Subject) -> None:
-    suite("test_conventions").test_values_and_symbolic_gradients("float32", subject)
+def test_no_two_have_one_name() -> None:
+    assert len(ALL) == len(FAULTS)
+    assert not FAULTS.keys() & VARIANTS.keys()
 
 
-def _last_maximum(x: Array, *, axis: int) -> Array:
-    return x.shape[axis] - 1 - np.flip(x, axis).argmax(axis)
+def parameters() -> dict[str, bytes]:
+    """What a network begins with."""
+    net = Network([FullyConnected(3), Softmax(2)], (4,), seed=1)
+    return {path: array.tobytes() for path, array in net.parameters.items()}
 
 
-def _without_duplicates(updates: Array, indices: Array, *, size: int) -> Array:
-    y = np.zeros((size, *updates.shape[indices.ndim :]), updates.dtype)
-    y[indices] = updates
-    return y
+def test_a_patch_of_core_is_undone_after_an_error_too() -> None:
+    before = parameters()
+    apply = patched(Patch("isograd.layers.initialisers:ScaledNormal.draw", "self.gain", "4 * self.gain"))
+    with suppress(ArithmeticError), apply(BACKEND):
+        assert parameters() != before
+        raise ArithmeticError
+    assert parameters() == before
 
 
-def _flipped(x: Array, w: Array, **attributes: Any) -> Array:
-    return REFERENCE["conv2d"](x, w[:, :, ::-1, ::-1], **attributes)
+@pytest.mark.parametrize("old", ["no such words", "n"])
+def test_a_patch_whose_words_are_not_there_once_is_an_error(old: str) -> None:
+    with pytest.raises(ValueError, match="expected once"), Patch("isograd.random:uniform", old, "").applied():
+        pass
 
 
-def _undilated(x: Array, g: Array, *, filter_size: Any, dilation: Any, **attributes: Any) -> Array:
-    return REFERENCE["conv2d_dw"](x, g, filter_size=filter_size, dilation=(1, 1), **attributes)
+@pytest.fixture
+def reference() -> Iterator[str]:
+    yield plugins.register_backend("reference", BACKEND)
+    plugins.unregister("reference")
 
 
-def _groups_as_one(x: Array, w: Array, *, groups: int, **attributes: Any) -> Array:
-    return REFERENCE["conv2d"](x, np.tile(w, (1, groups, 1, 1)), groups=1, **attributes)
+# One of each way to plant a fault.
+KILLED = [
+    "kernel flipped",
+    "duplicate indices lost in scatter_add",
+    "outputs in memory that the next call uses again",
+    "updates are applied one after another",
+    "rows of the next step",
+    "compiled functions kept without their constants",
+    "strides ignored",
+    "indices out of range clipped",
+    "a call that is refused has changed the state",
+    "native: the gradient of a shared value overwritten",
+    "masks counted from the chunk's first step",
+]
 
 
-def _in_half_precision(a: Array, b: Array) -> Array:
-    return (a.astype("float16") @ b.astype("float16")).astype(a.dtype)
+@pytest.mark.parametrize("name", KILLED)
+def test_the_suite_kills(name: str, reference: str) -> None:
+    outcome = run(Task(name), reference)
+    assert outcome.verdict == "killed", outcome
+    assert outcome.test.startswith("test_")
+    assert outcome.judged
+    assert outcome.examples >= 1
+    assert outcome.tests >= 1
 
 
-def _in_single_precision(x: Array, **attributes: Any) -> Array:
-    return REFERENCE["exp"](x.astype("float32"), **attributes).astype(x.dtype)
+def planted(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> Task:
+    monkeypatch.setitem(FAULTS, fault.name, fault)
+    return Task(fault.name)
 
 
-def _naive_logsumexp(x: Array, *, axes: Any) -> Array:
-    return np.asarray(np.log(np.exp(x).sum(axis=axes)))
+def test_a_fault_that_changes_nothing_has_no_witness(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Fault("nothing", "test", wrapped_by(Wrapped), lambda backend: backend.version)
+    assert run(planted(nothing, monkeypatch), reference).verdict == "no witness"
 
 
-FAULTS: dict[str, tuple[dict[str, Any], Callable[[Subject], None]]] = {
-    "a product scaled by 1 + 1e-4": ({"mul": lambda a, b: a * b * (1 + 1e-4)}, primitive("mul", "float32")),
-    "kernel flipped": ({"conv2d": _flipped}, primitive("conv2d", "float32")),
-    "dilation ignored backwards": ({"conv2d_dw": _undilated}, primitive("conv2d_dw", "float64")),
-    "groups ignored": ({"conv2d": _groups_as_one}, primitive("conv2d", "float64")),
-    "argmax takes the last": ({"argmax": _last_maximum}, primitive("argmax", "float32")),
-    "duplicates lost": ({"scatter_add": _without_duplicates}, primitive("scatter_add", "float32")),
-    "half precision": ({"matmul": _in_half_precision}, primitive("matmul", "float32")),
-    "double computed in single": ({"exp": _in_single_precision}, primitive("exp", "float64")),
-    "naive logsumexp": ({"logsumexp": _naive_logsumexp}, conventions),
-    "relu swallows NaN": ({"relu": lambda x: np.where(x > 0, x, 0)}, conventions),
-    "sign(0) is 1": ({"sign": lambda x: np.where(x < 0, -1, np.where(x >= 0, 1, x))}, conventions),
-    "maximum ignores NaN": ({"maximum": np.fmax}, conventions),
-    "the sign of zero lost": ({"neg": lambda x: 0 - x}, primitive("neg", "float32")),
-    "mean for sum": (
-        {"reduce_sum": lambda x, *, axes: np.mean(x, axis=axes) if axes else x},
-        primitive("reduce_sum", "float32"),
-    ),
-    "pooling padded with zeros": (
-        {"max_pool2d": lambda x, **a: np.maximum(REFERENCE["max_pool2d"](x, **a), 0)},
-        primitive("max_pool2d", "float32"),
-    ),
-    "a quarter of a derivative": (
-        {"sigmoid": lambda x: REFERENCE["sigmoid"](x) * 0.5},
-        primitive("sigmoid", "float32"),
-    ),
-}
-
-
-@pytest.mark.parametrize(("table", "test"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_wrong_primitive_is_caught(
-    table: dict[str, Any],
-    test: Callable[[Subject], None],
-    table_backend: Make,
-    subject_of: SubjectOf,
+def test_a_fault_of_dtypes_that_are_not_declared_is_not_run(
+    reference: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(CAUGHT):
-        test(subject_of(table_backend(**table)))
+    other = replace(FAULTS["kernel flipped"], name="other", dtypes=frozenset({"float128"}))
+    assert run(planted(other, monkeypatch), reference).verdict == "unsupported"
 
 
-class OneAfterAnother(ReferenceExecutable):
-    """Applies each update before the next is computed."""
-
-    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
-        outputs, _ = reference.call(self.function, inputs, state)
-        for name, tensor in self.function.updates.items():
-            state = {**state, name: reference.evaluate([tensor], {**inputs, **state})[0]}
-        return outputs, dict(state)
+def outcomes() -> st.SearchStrategy[Outcome]:
+    verdicts = st.sampled_from(["killed", "survived", "crashed", "alarm", "right", "timeout", "unsupported"])
+    words = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=8)
+    kinds = st.sampled_from(["primitive", "variant"])
+    return st.builds(Outcome, words, kinds, verdicts, words, words, st.integers(0, 9), st.integers(0, 9))
 
 
-class Reusing(ReferenceExecutable):
-    """Hands out the same memory at every call."""
-
-    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
-        outputs, new = super().__call__(inputs, state)
-        held: dict[str, Array] = self.__dict__.setdefault("held", {})
-        for name, array in outputs.items():
-            np.copyto(held.setdefault(name, np.empty_like(array)), array)
-        return {name: held[name] for name in outputs}, new
-
-
-class Mutating(ReferenceExecutable):
-    """Writes the new state into the old one."""
-
-    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
-        outputs, new = super().__call__(inputs, state)
-        for name, array in state.items():
-            if array.flags.writeable:
-                np.copyto(array, new[name])
-        return outputs, new
-
-
-class Counting(ReferenceExecutable):
-    """Has a memory: the second call differs from the first."""
-
-    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
-        outputs, new = super().__call__(inputs, state)
-        self.__dict__["calls"] = calls = self.__dict__.get("calls", 0) + 1
-        tiny = 2.0 ** -(40 if calls % 2 else 41)
-        return outputs, {n: a + a.dtype.type(tiny) if a.dtype.kind == "f" else a for n, a in new.items()}
-
-
-class Wrapped(ReferenceBackend):
-    """The reference backend with executables of another class."""
-
-    def __init__(self, kind: type[ReferenceExecutable]) -> None:
-        self.kind = kind
-
-    def compile(self, function: Any, device: str) -> ReferenceExecutable:
-        made = super().compile(function, device)
-        return self.kind(made.function, made.device)
-
-
-def random_functions(subject: Subject) -> None:
-    suite("test_functions").test_a_function_is_what_the_reference_says_and_its_results_outlive_the_next_call(
-        subject=subject
-    )
-
-
-def swaps(subject: Subject) -> None:
-    form = suite("test_updates").FORMS["swap"]
-    suite("test_updates").test_updates_come_from_the_old_state(build=form, subject=subject)
+@given(st.lists(outcomes(), unique_by=lambda o: o.key))
+def test_results_are_read_back_as_they_were_written(found: list[Outcome]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "results.json")
+        results = Results(path, "reference", "1")
+        for outcome in found:
+            results.add(outcome)
+        assert list(Results(path, "reference", "1").outcomes.values()) == found
+        assert not found or [p.name for p in path.parent.iterdir()] == ["results.json"]
 
 
 @pytest.mark.parametrize(
-    ("kind", "test"),
-    [(OneAfterAnother, swaps), (Reusing, random_functions), (Mutating, random_functions), (Counting, swaps)],
+    ("text", "message"),
+    [("[]", "no file of results"), ("{", "no file of results"), ("{}", "no file of results")],
 )
-def test_an_executable_that_is_not_pure_is_caught(
-    kind: type[ReferenceExecutable], test: Callable[[Subject], None], subject_of: SubjectOf
+def test_a_file_of_something_else_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(FileFormatError, match=message):
+        Results(path, "reference", "1")
+
+
+def test_results_of_another_backend_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    Results(path, "reference", "1").add(Outcome("x", "primitive", "killed"))
+    with pytest.raises(FileFormatError, match="expected"):
+        Results(path, "reference", "2")
+
+
+@given(st.lists(outcomes(), unique_by=lambda o: o.key))
+def test_the_tables_count_every_fault_and_name_all_that_is_not_good(found: list[Outcome]) -> None:
+    console = Console(record=True, width=300, file=io.StringIO())
+    print_tables(found, console)
+    text = console.export_text()
+    faults = [o for o in found if o.kind == "primitive" and o.verdict != "unsupported"]
+    if faults:
+        (row,) = [line for line in text.splitlines() if line.split("│")[1:2] == [" all       "]]
+        cells = [cell.strip() for cell in row.split("│")]
+        assert cells[2:4] == [str(len(faults)), str(sum(o.verdict == "killed" for o in faults))]
+    for outcome in found:
+        assert outcome.verdict in GOOD or f"{outcome.verdict}: {outcome.key}" in text
+
+
+def test_a_campaign_goes_on_from_its_file_and_fails_with_a_survivor(
+    installed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(CAUGHT):
-        test(subject_of(Wrapped(kind)))
+    path = tmp_path / "results.json"
+    arguments = ["--backend", installed, "--only", "masks counted", "--resume", str(path)]
+    assert main(arguments) == 0
+    assert "1/1 killed" in capsys.readouterr().out
+    document = json.loads(path.read_text())
+    document["outcomes"][0]["verdict"] = "survived"
+    path.write_text(json.dumps(document))
+    assert main(arguments) == 1
+    assert "survived: masks counted" in capsys.readouterr().out
 
 
-class LosingBits(ReferenceBackend):
-    """Moves arrays by way of single precision."""
-
-    def to_device(self, array: Array, device: str) -> Array:
-        made = super().to_device(array, device)
-        with np.errstate(over="ignore"):
-            return made.astype("float32").astype("float64") if made.dtype == "float64" else made
-
-
-def test_a_transfer_that_loses_bits_is_caught(subject_of: SubjectOf) -> None:
-    with pytest.raises(CAUGHT):
-        suite("test_transfers").test_any_bits_in_any_layout(dtype="float64", subject=subject_of(LosingBits()))
+@pytest.mark.parametrize(
+    "arguments", [["--only", "no such name"], ["--seeds", "x"], ["--faults-only", "--variants-only"]]
+)
+def test_a_campaign_of_nothing_is_an_error_of_use(arguments: list[str], reference: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--backend", reference, *arguments])
+    assert ended.value.code == 2
 
 
-class MakingNumbers(ReferenceBackend):
-    """Hands out arrays without axes as NumPy's scalars."""
-
-    def to_host(self, array: Array) -> Array:
-        return array[()]  # type: ignore[no-any-return]
-
-
-def test_a_number_where_an_array_was_promised_is_caught(subject_of: SubjectOf) -> None:
-    with pytest.raises(CAUGHT):
-        random_functions(subject_of(MakingNumbers()))
-
-
-def _backwards(a: Array, b: Array) -> Array:
-    """The products added in the opposite order."""
-    y = np.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
-    for k in reversed(range(a.shape[-1])):
-        y += a[..., :, k, None] * b[..., None, k, :]
-    return y
+def test_ten_tenths_are_everything() -> None:
+    parts = [
+        chosen(parser().parse_args(["--backend", "x", "--tenth", str(n), "--seeds", "0-1"]))
+        for n in range(10)
+    ]
+    whole = chosen(parser().parse_args(["--backend", "x", "--seeds", "0-1"]))
+    assert sorted((t for part in parts for t in part), key=lambda t: t.key) == sorted(
+        whole, key=lambda t: t.key
+    )
+    assert all(part for part in parts)
 
 
-def _fused(a: Array, b: Array) -> Array:
-    """Products and sums rounded once, at the end."""
-    return np.asarray((a.astype("longdouble") @ b.astype("longdouble")).astype(a.dtype))
+def test_a_task_that_hangs_is_given_up_and_the_next_one_runs(installed: str) -> None:
+    tasks = [Task("kernel flipped"), Task("concat in reverse")]
+    assert [o.verdict for o in carried_out(tasks, installed, seconds=0.001)] == ["timeout", "timeout"]
 
 
-def _total_in_pairs(x: Array, *, axes: Any) -> Array:
-    for axis in sorted(axes, reverse=True):
-        while x.shape[axis] > 1:
-            odd = x.shape[axis] % 2
-            head = np.take(x, range(x.shape[axis] - odd), axis)
-            tail = np.take(x, range(x.shape[axis] - odd, x.shape[axis]), axis)
-            halves = np.split(head, 2, axis)
-            x = np.concatenate([halves[0] + halves[1], tail], axis)
-        x = x.sum(axis=axis)
-    return x
+def test_what_goes_wrong_in_the_campaign_itself_is_told(installed: str) -> None:
+    with pytest.raises(RuntimeError, match=r"kernel flipped: (.|\n)*nobody"):
+        list(carried_out([Task("kernel flipped")], "nobody"))
 
 
-CORRECT: dict[str, tuple[dict[str, Any], str]] = {
-    "a sum in the opposite order": ({"matmul": _backwards}, "matmul"),
-    "a sum rounded once": ({"matmul": _fused}, "matmul"),
-    "a sum in pairs": ({"reduce_sum": _total_in_pairs}, "reduce_sum"),
-    "tanh rounded from double precision": ({"tanh": lambda x: np.tanh(x.astype("float64"))}, "tanh"),
-}
+PLUGIN = """
+from isograd.plugins import BackendDescriptor
+from isograd.testing import ReferenceBackend
+
+descriptor = BackendDescriptor("reference", "for tests", ReferenceBackend, dtypes=("float32",))
+"""
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("table", "name"), CORRECT.values(), ids=CORRECT.keys())
-def test_a_correct_variant_raises_no_alarm(
-    table: dict[str, Any], name: str, dtype: str, table_backend: Make, subject_of: SubjectOf
-) -> None:
-    primitive(name, dtype)(subject_of(table_backend(**table)))
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The reference backend as a plugin that another process finds, too."""
+    site = tmp_path / "site"
+    info = site / "reference_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: reference-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[isograd.backends.v1]\nreference = reference_plugin:descriptor\n")
+    (site / "reference_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(site))
+    plugins.refresh()
+    yield "reference"
+    monkeypatch.undo()
+    sys.modules.pop("reference_plugin", None)
+    plugins.refresh()

@@ -21,8 +21,8 @@ class Options:
         Whether tests run that take minutes.
     shrink : bool
         Whether a failure is made small, which takes many more runs.
-    seed : int or None
-        Of the examples, instead of the profile's own choice.
+    seed : int, optional
+        Draws other examples in the quick profile too, the same ones for the same number.
     """
 
     backends: tuple[str, ...] = ()

@@ -71,6 +71,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="a TOML file with the tests that are known to fail, a reason and an example for each",
     )
+    group.addoption(
+        "--conformance-seed",
+        type=int,
+        metavar="NUMBER",
+        help="draw other examples, the same ones for the same number",
+    )
     group.addoption("--conformance-long", action="store_true", help="run also the tests that take minutes")
 
 
@@ -112,6 +118,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.getoption("conformance_scale"),
             config.getoption("conformance_long") or profile == "thorough",
             not config.getoption("conformance_no_shrink"),
+            config.getoption("conformance_seed"),
         )
     )
     if given:
@@ -183,14 +190,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mine = [item for item in items if isinstance(item, pytest.Function) and _in_suite(item.module)]
+    if options.active().seed is not None:
+        _give_seed(mine, options.active().seed)
     if options.active().long:
         return
     skip = pytest.mark.skip(
         reason="takes minutes: give --conformance-long, or --conformance-profile thorough"
     )
-    for item in items:
-        if isinstance(item, pytest.Function) and item.get_closest_marker("long") and _in_suite(item.module):
+    for item in mine:
+        if item.get_closest_marker("long"):
             item.add_marker(skip)
+
+
+def _give_seed(items: list[pytest.Function], seed: int | None) -> None:
+    """Have tests draw their examples from a seed, which goes before the settings that they were made with."""
+    import hypothesis
+
+    for item in items:
+        if hypothesis.is_hypothesis_test(item.obj):
+            hypothesis.seed(seed)(item.obj)
 
 
 def _in_suite(module: ModuleType) -> bool:

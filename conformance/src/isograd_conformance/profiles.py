@@ -15,16 +15,19 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrin
 def examples(number: int) -> settings:
     """The settings of a test that draws `number` examples in the quick profile; used as a decorator.
 
-    Quick is derandomised: a failure is one every time. There is no deadline, which would measure the machine.
+    Quick is derandomised: a failure is one every time. So it is with a seed, which the plugin gives to each
+    test; examples of other runs would spoil that, so none are kept then. There is no deadline, which would
+    measure the machine.
     No profile of Hypothesis is loaded or changed, so that other tests of the same run keep theirs.
     """
     options = active()
     quick = options.profile == "quick"
-    return settings(
+    chosen = settings(
         max_examples=max(1, round(number * FACTORS[options.profile] * options.scale)),
-        derandomize=quick,
+        derandomize=quick and options.seed is None,
         deadline=None,
         print_blob=not quick,
         phases=[phase for phase in PHASES if options.shrink or phase is not Phase.shrink],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
+    return chosen if options.seed is None else settings(chosen, database=None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from isograd import graph as G
 from isograd.backend import Executable
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
 from isograd.graph.tensor import PRIMITIVES, Primitive, Tensor
-from isograd_conformance.checks import assert_same_bits, require
+from isograd_conformance.checks import assert_same_bits, bytes_of, require
 from isograd_conformance.subject import HostArray, Results, Subject
 
 pytestmark = pytest.mark.judges("errors")
@@ -74,6 +75,17 @@ BAD: dict[str, tuple[Spoil, type[Exception], str]] = {
 EACH = pytest.mark.parametrize(("spoil", "error", "message"), BAD.values(), ids=BAD.keys())
 
 
+@contextmanager
+def refused(
+    subject: Subject, error: type[Exception], message: str, *given: Mapping[str, Any]
+) -> Iterator[None]:
+    """What is done inside is refused so, and leaves the arrays of the backend that were given as they are."""
+    held = [bytes_of(subject.fetch(arrays)) for arrays in given]
+    with pytest.raises(error, match=message):
+        yield
+    assert [bytes_of(subject.fetch(arrays)) for arrays in given] == held, "what was given has changed"
+
+
 def results(subject: Subject, executable: Executable) -> Results:
     return subject.call(executable, *good(subject.floating[0]))
 
@@ -85,8 +97,9 @@ def test_a_call_refuses(
     before = results(subject, executable)
     inputs, state = good(subject.floating[0])
     spoil(inputs, state)
-    with pytest.raises(error, match=message):
-        subject.call(executable, inputs, state)
+    sent = subject.send(inputs), subject.send(state)
+    with refused(subject, error, message, *sent):
+        executable(*sent)
     assert_same_bits(results(subject, executable), before)
 
 
@@ -97,8 +110,9 @@ def test_a_run_of_steps_refuses_among_its_resident_arrays(
     before = results(subject, executable)
     inputs, state = good(subject.floating[0])
     spoil(inputs, state)
-    with pytest.raises(error, match=message):
-        subject.run_steps(executable, state, inputs, {}, 2)
+    resident, before_it = subject.send(inputs), subject.send(state)
+    with refused(subject, error, message, resident, before_it):
+        subject.backend.run_steps(executable, before_it, resident, {}, 2)
     assert_same_bits(results(subject, executable), before)
 
 
@@ -114,8 +128,9 @@ def test_a_run_of_steps_refuses_among_its_rows(
     per_step = {
         name: np.stack([right[name] if name == "indices" else array, array]) for name, array in inputs.items()
     }
-    with pytest.raises(error, match=message):
-        subject.run_steps(executable, state, {}, per_step, 2)
+    rows, before_it = subject.send(per_step), subject.send(state)
+    with refused(subject, error, message, rows, before_it):
+        subject.backend.run_steps(executable, before_it, {}, rows, 2)
     assert_same_bits(results(subject, executable), before)
 
 

@@ -45,8 +45,10 @@ def test_any_bits_in_any_layout(
 
 
 BITS: dict[str, Any] = {
-    "float32": np.asarray([0x7FC00001, 0xFFC12345, 0x80000000, 0x00000001, 0x7F800000], "uint32"),
-    "float64": np.asarray([0x7FF8000000000001, 0xFFF8123456789ABC, 0x8000000000000000, 0x1], "uint64"),
+    "float32": np.asarray([0x7FC00001, 0xFFC12345, 0x7F800001, 0x80000000, 0x00000001, 0x7F800000], "uint32"),
+    "float64": np.asarray(
+        [0x7FF8000000000001, 0xFFF8123456789ABC, 0x7FF0000000000001, 0x8000000000000000, 0x1], "uint64"
+    ),
 }
 
 

@@ -161,7 +161,7 @@ def test_a_script_ends_with_1_where_the_backend_differs_and_0_where_it_agrees(tm
         "class Planted(ReferenceBackend):\n"
         "    name = 'planted'\n"
         "    def to_host(self, array):\n"
-        "        return array * np.asarray({factor}, array.dtype)\n"
+        "        return np.asarray(array * np.asarray({factor}, array.dtype))\n"
         "plugins.register_backend('planted', Planted(), dtypes=('float32',))\n"
     )
     for factor, code in ((1, 0), (2, 1)):

@@ -102,7 +102,8 @@ def template(session: nox.Session) -> None:
 
     Arguments go to pytest.
     """
-    install(session, ["core", "conformance"], "pytest>=8.2", "mypy>=1.15", "ruff>=0.9")
+    # Not editable: so the wheels are seen to hold the template and the suite.
+    session.install("-c", "constraints.txt", "./core", "./conformance", "mypy>=1.15", "ruff>=0.9")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "generated")
         session.run("isograd", "new-backend", "generated", str(folder))

@@ -162,3 +162,16 @@ def test_a_failure_half_way_leaves_nothing(
     stderr = invoke("new-backend", "mine", place, code=1).stderr
     assert stderr == f"error: {place}: can not be written: No space left on device\n"
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_folder_that_can_not_be_read_is_told_in_one_line(
+    invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "closed").mkdir()
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    stderr = invoke("new-backend", "mine", "closed", code=1).stderr
+    assert stderr == "error: closed: can not be written: Permission denied\n"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,7 +20,7 @@ from isograd_conformance.strategies.arrays import SEEDS, arguments, normal, numb
 from isograd_conformance.strategies.functions import costs, gradient_or_none
 from isograd_conformance.strategies.networks import layer_lists, toy_digits
 from isograd_conformance.strategies.primitives import CASES, applications
-from isograd_conformance.subject import HostArray, HostArrays, Subject
+from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 
 pytestmark = pytest.mark.judges("native")
 
@@ -128,6 +131,32 @@ def test_the_outputs_are_named_and_shaped_as_the_contract_says(subject: Subject)
         gradient = found.outputs[GRADIENT + name]
         assert (gradient.shape, gradient.dtype.name) == (variable.shape, dtype)
     assert executable.device == subject.device
+
+
+def test_threads_get_the_gradients_that_they_would_get_alone(subject: Subject) -> None:
+    dtype = subject.floating[0]
+    x, w = G.variable("x", (3, 4), dtype), G.variable("w", (4, 2), dtype)
+    function = G.Function({"x": x}, {"cost": G.tanh(x @ w).sum()}, {"w": w}, {"w": w * 0.5})
+    executable = subject.compile_native_gradient(function, "cost", ["w", "x"])
+    symbolic = with_gradients(function, "cost", ["w", "x"])
+    barrier = threading.Barrier(4)
+
+    def gradients(seed: int) -> Results:
+        values = normal(seed, {"x": x, "w": w})
+        inputs, state = {"x": values["x"]}, {"w": values["w"]}
+        found = subject.call(executable, inputs, state)
+        hold(subject, symbolic, found, inputs, state)
+        return found
+
+    def work(thread: int) -> list[Results]:
+        barrier.wait()
+        return [gradients(10 * thread + i) for i in range(5)]
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(work, range(4)))
+    for thread, results in enumerate(together):
+        for i, found in enumerate(results):
+            same(subject, found, gradients(10 * thread + i))
 
 
 def test_what_can_not_be_differentiated_is_refused_when_compiled(subject: Subject) -> None:

@@ -92,11 +92,13 @@ def _write(fields: Mapping[str, str], folder: Path) -> None:
     FileAccessError
         If a file can not be written.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ArgumentError(f"DIR is {str(folder)!r}, which is no empty folder; expected a new or empty one")
-    if not folder.parent.is_dir():
-        raise ArgumentError(f"DIR is {str(folder)!r}, but {str(folder.parent)!r} is no folder")
     try:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise ArgumentError(
+                f"DIR is {str(folder)!r}, which is no empty folder; expected a new or empty one"
+            )
+        if not folder.parent.is_dir():
+            raise ArgumentError(f"DIR is {str(folder)!r}, but {str(folder.parent)!r} is no folder")
         # On the same disk, so that all is moved into place by renames once all is written.
         place = folder if folder.is_dir() else folder.parent
         with tempfile.TemporaryDirectory(dir=place, prefix=".new-backend-") as scratch:
@@ -105,7 +107,7 @@ def _write(fields: Mapping[str, str], folder: Path) -> None:
                 (made / path).parent.mkdir(parents=True, exist_ok=True)
                 (made / path).write_text(text, encoding="utf-8")
             if place is folder:  # which may be where the user stands, and so stays
-                for entry in made.iterdir():
+                for entry in list(made.iterdir()):
                     entry.rename(folder / entry.name)
             else:
                 made.rename(folder)

@@ -10,9 +10,9 @@ from typing import Self
 class Calls:
     """Counts the calls that are made, and interrupts the one with a given number as Ctrl-C would.
 
-    Python looks for Ctrl-C when it enters a function of its own and when a function in C has returned, but not
-    before it calls one: so leaving ``with lock:`` is never without its release. A profiler is called at these
-    places, at the same ones every time, however fast the machine is.
+    Python looks for Ctrl-C when it enters a function of its own and when a function in C has returned, but
+    not before it calls one: so leaving ``with lock:`` is never without its release. A profiler is called at
+    these places, at the same ones every time, however fast the machine is.
     """
 
     def __init__(self, interrupted: int | None = None) -> None:

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.compilation import compile_cached
 from isograd.graph import Tensor
-from isograd_conformance.checks import check_executable, require
+from isograd_conformance.checks import check, check_executable, require
+from isograd_conformance.profiles import examples
+from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import normal
 from isograd_conformance.subject import Subject
 
@@ -134,6 +138,38 @@ def test_results_and_state_of_the_same_nodes_under_other_names(subject: Subject)
     executables += [compile_cached(subject.backend, function, subject.device) for function in functions]
     for executable in executables:
         check_executable(subject, executable, normal(0, {"x": x}), normal(1, {"a": a, "b": b}))
+
+
+# What programs made as text would have to quote, and what Python or a framework has a meaning for.
+NAMES = st.text("ax0 .'\"\\{}%\n\u00e9\u4e2d", min_size=1, max_size=6) | st.sampled_from(
+    ["x", "x0", "class", "self", "np", "0", "a.b/c"]
+)
+
+
+@given(names=st.lists(NAMES, min_size=4, max_size=4, unique=True), result=NAMES)
+@examples(12)
+def test_names_may_be_any_text_and_a_result_may_have_the_name_of_an_input(
+    names: list[str], result: str, subject: Subject
+) -> None:
+    dtype = subject.floating[0]
+    x, y, a, b = (G.variable(name, (2,), dtype) for name in names)
+    outputs = {x.name: y * 2, y.name: x, a.name: b - 1, result: x * a}
+    function = G.Function({x.name: x, y.name: y}, outputs, {a.name: a, b.name: b}, {a.name: b, b.name: a + x})
+    check(subject, function, normal(0, function.inputs), normal(1, function.state))
+
+
+def test_results_and_new_state_that_nothing_is_computed_for(subject: Subject) -> None:
+    """Constants, inputs and the old state, as they are."""
+    dtype = subject.floating[0]
+    x, w, v = (G.variable(name, (2,), dtype) for name in "xwv")
+    one, two = G.constant(np.asarray([1, 2]), dtype), G.broadcast_to(G.constant(2.5, dtype), (2,))
+    outputs = {"constant": one, "again": one, "broadcast": two, "input": x, "state": w}
+    function = G.Function({"x": x}, outputs, {"w": w, "v": v}, {"w": one, "v": x})
+    executable = check(subject, function, normal(0, {"x": x}), normal(1, {"w": w, "v": v})).executable
+    check_executable(subject, executable, normal(2, {"x": x}), normal(3, {"w": w, "v": v}))
+    check_steps(
+        subject, function, [normal(n, {"x": x}) for n in range(3)], normal(1, {"w": w, "v": v}), cut=1
+    )
 
 
 def test_functions_of_other_dtypes_and_shapes(subject: Subject) -> None:

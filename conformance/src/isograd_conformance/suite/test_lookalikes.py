@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.compilation import compile_cached
-from isograd.graph import Tensor
-from isograd_conformance.checks import check, check_executable, require
+from isograd.graph import Tensor, reference
+from isograd_conformance.checks import check, check_executable, hold, require
 from isograd_conformance.profiles import examples
 from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import normal
@@ -40,6 +40,19 @@ LOOKALIKES: dict[str, Sequence[Build]] = {
     "a number": [lambda x, y, image: x * 0.5, lambda x, y, image: x * 0.25, lambda x, y, image: x * 0.500001],
     "the sign of a number": [lambda x, y, image: x * 0.5, lambda x, y, image: x * -0.5],
     "one number of several": [_constant(1, 2, 3), _constant(1, 2, 4), _constant(3, 2, 1)],
+    "a factor that is 1 somewhere": [
+        lambda x, y, image: x * G.constant(np.asarray([1, 2, 3]), x.dtype),
+        lambda x, y, image: x * G.constant(np.asarray([1, 1, 1]), x.dtype),
+        lambda x, y, image: x / G.constant(np.asarray([1, 2, 4]), x.dtype),
+    ],
+    "the sign of zero": [
+        lambda x, y, image: G.pad(x, low=[1, 1], high=[0, 0], interior=[0, 0], value=0.0),
+        lambda x, y, image: G.pad(x, low=[1, 1], high=[0, 0], interior=[0, 0], value=-0.0),
+    ],
+    "the sign of a constant zero": [
+        lambda x, y, image: G.concat(x, G.constant(np.asarray([[0.0] * 3]), x.dtype), axis=0),
+        lambda x, y, image: G.concat(x, G.constant(np.asarray([[-0.0] * 3]), x.dtype), axis=0),
+    ],
     "an exponent": [lambda x, y, image: (x * x) ** 0.5, lambda x, y, image: (x * x) ** 0.25],
     "axes": [
         lambda x, y, image: x.sum(0),
@@ -118,6 +131,25 @@ def test_functions_that_differ_in_one_thing(builds: Sequence[Build], subject: Su
     kept = [compile_cached(subject.backend, function, subject.device) for function in functions]
     for executable in [*directly, *reversed(kept), *reversed(directly)]:
         check_executable(subject, executable, normal(0, inputs))
+
+
+def test_in_one_function_they_are_not_merged(subject: Subject) -> None:
+    """By core, which hands out simplified functions, or by the backend; zeros keep their signs."""
+    dtype = subject.floating[0]
+    shapes = {"x": (3, 3), "y": (3, 3), "image": (2, 2, 4, 4)}
+    inputs = {name: G.variable(name, shape, dtype) for name, shape in shapes.items()}
+    outputs = {
+        f"{name} {number}": build(*inputs.values())
+        for name, builds in LOOKALIKES.items()
+        for number, build in enumerate(builds)
+    }
+    whole, values = G.Function(inputs, outputs), normal(0, inputs)
+    found = subject.call(subject.compile(G.simplify(whole)), values)
+    hold(subject, whole, found, values, {})
+    expected, _ = reference.call(whole, values)
+    for name in outputs:
+        if "sign of" in name and "zero" in name:
+            assert found.outputs[name].tobytes() == expected[name].tobytes(), name
 
 
 def test_results_and_state_of_the_same_nodes_under_other_names(subject: Subject) -> None:

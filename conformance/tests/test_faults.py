@@ -22,7 +22,7 @@ from isograd.testing import ReferenceBackend
 from isograd_conformance.faults import Fault, Wrapped
 from isograd_conformance.faults.__main__ import chosen, main, parser
 from isograd_conformance.faults.campaign import GOOD, Outcome, Task, run
-from isograd_conformance.faults.catalogue import ALL, FAULTS, VARIANTS
+from isograd_conformance.faults.catalogue import ALL, CONTROL, FAULTS, VARIANTS
 from isograd_conformance.faults.fault import shows
 from isograd_conformance.faults.patching import Patch, patched
 from isograd_conformance.faults.report import Results, print_tables
@@ -170,13 +170,26 @@ def test_a_campaign_goes_on_from_its_file_and_fails_with_a_survivor(
 ) -> None:
     path = tmp_path / "results.json"
     arguments = ["--backend", installed, "--only", "masks counted", "--resume", str(path)]
+    Results(path, installed, BACKEND.version).add(Outcome(CONTROL, "variant", "right"))
     assert main(arguments) == 0
     assert "1/1 killed" in capsys.readouterr().out
     document = json.loads(path.read_text())
-    document["outcomes"][0]["verdict"] = "survived"
+    document["outcomes"][1]["verdict"] = "survived"
     path.write_text(json.dumps(document))
     assert main(arguments) == 1
     assert "survived: masks counted" in capsys.readouterr().out
+
+
+def test_a_campaign_ends_where_the_suite_fails_without_a_fault(
+    installed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outcomes(tasks: list[Task], specification: str) -> Iterator[Outcome]:
+        yield Outcome(CONTROL, "variant", "alarm")
+        raise AssertionError("a fault was tried all the same")
+
+    monkeypatch.setattr("isograd_conformance.faults.__main__.carried_out", outcomes)
+    assert main(["--backend", installed]) == 1
+    assert "without a fault" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -194,10 +207,9 @@ def test_ten_tenths_are_everything() -> None:
         for n in range(10)
     ]
     whole = chosen(parser().parse_args(["--backend", "x", "--seeds", "0-1"]))
-    assert sorted((t for part in parts for t in part), key=lambda t: t.key) == sorted(
-        whole, key=lambda t: t.key
-    )
-    assert all(part for part in parts)
+    assert {task.key for part in parts for task in part} == {task.key for task in whole}
+    assert sum(len(part) - 1 for part in parts) == len(whole) - 1  # the control is in each
+    assert all(part[0] == Task(CONTROL) for part in parts)
 
 
 def test_a_task_that_hangs_is_given_up_and_the_next_one_runs(installed: str) -> None:

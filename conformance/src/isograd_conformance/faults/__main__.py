@@ -13,7 +13,7 @@ from rich.console import Console
 from isograd import choose_backend
 from isograd.errors import IsogradError
 from isograd_conformance.faults.campaign import GOOD, Outcome, Task
-from isograd_conformance.faults.catalogue import FAULTS, VARIANTS
+from isograd_conformance.faults.catalogue import CONTROL, FAULTS, VARIANTS
 from isograd_conformance.faults.report import Results, print_tables
 from isograd_conformance.faults.workers import carried_out
 
@@ -36,7 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number, outcome in enumerate(carried_out(tasks, given.backend), 1):
         results.add(outcome)
         console.print(f"{number}/{len(tasks)} {_line(outcome)}", markup=False, highlight=False)
-    shown = [results.outcomes[task.key] for task in wanted]
+        if outcome.key == CONTROL and outcome.verdict not in GOOD:
+            console.print(
+                "the suite fails without a fault: nothing that it fails on is a kill", style="bold red"
+            )
+            break
+    shown = [results.outcomes[task.key] for task in wanted if task.key in results.outcomes]
     print_tables(shown, console)
     console.print(f"{time.perf_counter() - started:.0f} s")
     return 0 if all(outcome.verdict in GOOD for outcome in shown) else 1
@@ -54,7 +59,10 @@ def chosen(given: argparse.Namespace) -> list[Task]:
         tasks = [task for task in tasks if places[task.name] % 10 == given.tenth % 10]
     if given.kind:
         tasks = [task for task in tasks if task.planted.kind in given.kind]
-    return [task for task in tasks if given.only in task.name]
+    tasks = [task for task in tasks if given.only in task.name]
+    # Before any fault, the suite on a backend that has none.
+    control = Task(CONTROL)
+    return [control, *(task for task in tasks if task != control)] if tasks else []
 
 
 def parser() -> argparse.ArgumentParser:

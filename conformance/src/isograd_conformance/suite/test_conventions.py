@@ -48,6 +48,7 @@ ELEMENTWISE: dict[str, Kink] = {
     "branch of inf derivative": Kink(
         lambda x: G.where(G.greater(x, 0), G.sqrt(x), 0.0), [4, 0], [2, 0], [0.25, NAN]
     ),
+    "stop_gradient": Kink(lambda x: G.stop_gradient(x) * x, [2, -3], [4, 9], [2, -3]),
     "safe sqrt": Kink(G.safe_sqrt, [4, 0], [2, 0], [0.25, 0]),
     "reduce_max tie": Kink(lambda x: x.max(1), [[1, 3, 3], [2, 1, 0]], [3, 2], [[0, 0.5, 0.5], [1, 0, 0]]),
     "reduce_max of NaN": Kink(lambda x: x.max(0), [NAN, 1, 2], NAN, [0, 0, 0]),

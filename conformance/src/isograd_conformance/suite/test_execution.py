@@ -138,7 +138,7 @@ def test_resident_arrays_are_told_apart_by_identity_not_by_name_shape_or_place(s
 
 def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: Executable) -> None:
     """At places all over the run: what is kept between calls is in order at most of them."""
-    steps, data = 6, small_data(0)
+    steps, data = 3, small_data(0)
     rows = small_rows(0, steps, subject.floating[0])
     start = small_weights(executable.function, 0)
     per_step = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -147,7 +147,7 @@ def test_an_interrupted_run_leaves_nothing_behind(subject: Subject, executable: 
     with Calls() as calls:
         subject.backend.run_steps(executable, state, resident, changing, steps)
     # No more than the count: the last call is that of leaving the context.
-    for place in np.random.default_rng(0).integers(1, calls.count, size=20):
+    for place in np.random.default_rng(0).integers(1, calls.count, size=12):
         with pytest.raises(KeyboardInterrupt), Calls(int(place)):
             subject.backend.run_steps(executable, state, resident, changing, steps)
         assert bytes_of(subject.fetch(state)) == bytes_of(start), "the state that was given has changed"

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.compilation import compile_cached
-from isograd.graph import Tensor
-from isograd_conformance.checks import check_executable, require
+from isograd.graph import Tensor, reference
+from isograd_conformance.checks import check, check_executable, hold, require
+from isograd_conformance.profiles import examples
+from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import normal
 from isograd_conformance.subject import Subject
 
@@ -36,6 +40,19 @@ LOOKALIKES: dict[str, Sequence[Build]] = {
     "a number": [lambda x, y, image: x * 0.5, lambda x, y, image: x * 0.25, lambda x, y, image: x * 0.500001],
     "the sign of a number": [lambda x, y, image: x * 0.5, lambda x, y, image: x * -0.5],
     "one number of several": [_constant(1, 2, 3), _constant(1, 2, 4), _constant(3, 2, 1)],
+    "a factor that is 1 somewhere": [
+        lambda x, y, image: x * G.constant(np.asarray([1, 2, 3]), x.dtype),
+        lambda x, y, image: x * G.constant(np.asarray([1, 1, 1]), x.dtype),
+        lambda x, y, image: x / G.constant(np.asarray([1, 2, 4]), x.dtype),
+    ],
+    "the sign of zero": [
+        lambda x, y, image: G.pad(x, low=[1, 1], high=[0, 0], interior=[0, 0], value=0.0),
+        lambda x, y, image: G.pad(x, low=[1, 1], high=[0, 0], interior=[0, 0], value=-0.0),
+    ],
+    "the sign of a constant zero": [
+        lambda x, y, image: G.concat(x, G.constant(np.asarray([[0.0] * 3]), x.dtype), axis=0),
+        lambda x, y, image: G.concat(x, G.constant(np.asarray([[-0.0] * 3]), x.dtype), axis=0),
+    ],
     "an exponent": [lambda x, y, image: (x * x) ** 0.5, lambda x, y, image: (x * x) ** 0.25],
     "axes": [
         lambda x, y, image: x.sum(0),
@@ -116,6 +133,25 @@ def test_functions_that_differ_in_one_thing(builds: Sequence[Build], subject: Su
         check_executable(subject, executable, normal(0, inputs))
 
 
+def test_in_one_function_they_are_not_merged(subject: Subject) -> None:
+    """By core, which hands out simplified functions, or by the backend; zeros keep their signs."""
+    dtype = subject.floating[0]
+    shapes = {"x": (3, 3), "y": (3, 3), "image": (2, 2, 4, 4)}
+    inputs = {name: G.variable(name, shape, dtype) for name, shape in shapes.items()}
+    outputs = {
+        f"{name} {number}": build(*inputs.values())
+        for name, builds in LOOKALIKES.items()
+        for number, build in enumerate(builds)
+    }
+    whole, values = G.Function(inputs, outputs), normal(0, inputs)
+    found = subject.call(subject.compile(G.simplify(whole)), values)
+    hold(subject, whole, found, values, {})
+    expected, _ = reference.call(whole, values)
+    for name in outputs:
+        if "sign of" in name and "zero" in name:
+            assert found.outputs[name].tobytes() == expected[name].tobytes(), name
+
+
 def test_results_and_state_of_the_same_nodes_under_other_names(subject: Subject) -> None:
     dtype = subject.floating[0]
     x, a, b = (G.variable(name, (2, 2), dtype) for name in "xab")
@@ -134,6 +170,38 @@ def test_results_and_state_of_the_same_nodes_under_other_names(subject: Subject)
     executables += [compile_cached(subject.backend, function, subject.device) for function in functions]
     for executable in executables:
         check_executable(subject, executable, normal(0, {"x": x}), normal(1, {"a": a, "b": b}))
+
+
+# What programs made as text would have to quote, and what Python or a framework has a meaning for.
+NAMES = st.text("ax0 .'\"\\{}%\n\u00e9\u4e2d", min_size=1, max_size=6) | st.sampled_from(
+    ["x", "x0", "class", "self", "np", "0", "a.b/c"]
+)
+
+
+@given(names=st.lists(NAMES, min_size=4, max_size=4, unique=True), result=NAMES)
+@examples(12)
+def test_names_may_be_any_text_and_a_result_may_have_the_name_of_an_input(
+    names: list[str], result: str, subject: Subject
+) -> None:
+    dtype = subject.floating[0]
+    x, y, a, b = (G.variable(name, (2,), dtype) for name in names)
+    outputs = {x.name: y * 2, y.name: x, a.name: b - 1, result: x * a}
+    function = G.Function({x.name: x, y.name: y}, outputs, {a.name: a, b.name: b}, {a.name: b, b.name: a + x})
+    check(subject, function, normal(0, function.inputs), normal(1, function.state))
+
+
+def test_results_and_new_state_that_nothing_is_computed_for(subject: Subject) -> None:
+    """Constants, inputs and the old state, as they are."""
+    dtype = subject.floating[0]
+    x, w, v = (G.variable(name, (2,), dtype) for name in "xwv")
+    one, two = G.constant(np.asarray([1, 2]), dtype), G.broadcast_to(G.constant(2.5, dtype), (2,))
+    outputs = {"constant": one, "again": one, "broadcast": two, "input": x, "state": w}
+    function = G.Function({"x": x}, outputs, {"w": w, "v": v}, {"w": one, "v": x})
+    executable = check(subject, function, normal(0, {"x": x}), normal(1, {"w": w, "v": v})).executable
+    check_executable(subject, executable, normal(2, {"x": x}), normal(3, {"w": w, "v": v}))
+    check_steps(
+        subject, function, [normal(n, {"x": x}) for n in range(3)], normal(1, {"w": w, "v": v}), cut=1
+    )
 
 
 def test_functions_of_other_dtypes_and_shapes(subject: Subject) -> None:

@@ -16,11 +16,10 @@ from isograd.errors import IsogradError
 from isograd.training.step import StepOptions, gradient_function, step_graph
 from isograd_conformance.checks import check_executable, hold, require, same
 from isograd_conformance.profiles import examples
-from isograd_conformance.strategies.arrays import SEEDS, arguments, normal, numbers
-from isograd_conformance.strategies.functions import costs, gradient_or_none
+from isograd_conformance.strategies.arrays import SEEDS, arguments, normal
+from isograd_conformance.strategies.functions import costs
 from isograd_conformance.strategies.networks import layer_lists, toy_digits
-from isograd_conformance.strategies.primitives import CASES, applications
-from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
+from isograd_conformance.subject import HostArrays, Results, Subject
 
 pytestmark = pytest.mark.judges("native")
 
@@ -59,35 +58,6 @@ def test_a_random_function(subject: Subject, data: st.DataObject, seed: int) -> 
     require(subject, "int32", "bool")
     function, wrt = data.draw(costs(subject.floating))
     check_gradients(subject, function, "cost", wrt, *arguments(function, seed))
-
-
-@given(data=st.data(), seed=SEEDS)
-@examples(2)
-def test_the_gradient_through_every_primitive(subject: Subject, data: st.DataObject, seed: int) -> None:
-    """All in one function, as one compilation; kinks and ties belong to the table of conventions."""
-    dtype = data.draw(st.sampled_from(subject.floating))
-    variables: dict[str, G.Tensor] = {}
-    values: dict[str, HostArray] = {}
-    cost, rng = G.constant(0.0, dtype), np.random.default_rng(seed)
-    for name in sorted(name for name, entry in CASES.items() if dtype in entry.dtypes):
-        application = data.draw(applications(name, dtype))
-        operands = [
-            G.variable(f"{name} {i}", operand.shape, operand.dtype)
-            for i, operand in enumerate(application.operands)
-        ]
-        y = G.PRIMITIVES[name].build(*operands, **application.attributes)
-        if y.dtype != dtype or not subject.declares(*(x.dtype for x in operands)):
-            continue
-        weight = G.variable(f"{name} weight", y.shape, dtype)
-        cost = cost + (y * weight).sum()
-        variables |= {x.name: x for x in (*operands, weight)}
-        values |= {
-            x.name: fill(rng, "ordinary", x.shape, x.dtype)
-            for x, (_, _, fill) in zip(operands, application.operands, strict=True)
-        }
-        values[weight.name] = numbers(rng, "ordinary", y.shape, dtype)
-    wrt = [n for n, x in variables.items() if x.dtype == dtype and gradient_or_none(cost, x) is not None]
-    check_gradients(subject, G.Function(variables, {"cost": cost}), "cost", wrt, values, {})
 
 
 @given(data=st.data(), seed=SEEDS, rows=st.integers(1, 3))

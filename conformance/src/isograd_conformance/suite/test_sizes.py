@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from isograd import graph as G
 from isograd.graph import Tensor
 from isograd_conformance.checks import check, require
 from isograd_conformance.profiles import examples
+from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import SEEDS, normal
 from isograd_conformance.subject import Subject
 
@@ -95,6 +97,54 @@ def test_long_arrays(subject: Subject, data: st.DataObject, n: int, seed: int) -
     rng = np.random.default_rng(seed)
     values = {**normal(seed, {"x": x}), "i": rng.integers(0, n, n).astype("int32")}
     check(subject, G.Function({"x": x, "i": i}, outputs), values)
+
+
+@given(steps=st.builds(lambda power, more: 2**power + more, st.integers(4, 7), st.integers(0, 7)), seed=SEEDS)
+@examples(2)
+def test_a_long_run_of_steps(subject: Subject, steps: int, seed: int) -> None:
+    """Rows, outputs and state of every kind; cut anywhere."""
+    require(subject, "int32", "bool")
+    dtype = subject.floating[-1]
+    x, scale = G.variable("x", (2,), dtype), G.variable("scale", (2,), dtype)
+    keep = G.variable("keep", (2,), "bool")
+    w, count = G.variable("w", (2,), dtype), G.variable("count", (), "int32")
+    kept = G.where(keep, x * scale, 0)
+    outputs = {"cost": (w * x).sum(), "count": count + 1, "small": G.greater(x, w)}
+    updates = {"w": w * 0.5 + kept, "count": count + 1}
+    function = G.Function({"x": x, "scale": scale, "keep": keep}, outputs, {"w": w, "count": count}, updates)
+    rows = [normal(seed + step, function.inputs) for step in range(steps)]
+    cut = int(np.random.default_rng(seed).integers(steps))
+    check_steps(subject, function, rows, normal(seed, function.state), ["scale"], cut)
+
+
+def test_many_axes(subject: Subject) -> None:
+    dtype, shape = subject.floating[-1], (2, 1, 3, 2, 1, 2)
+    x = G.variable("x", shape, dtype)
+    turned = x.transpose(5, 2, 0, 4, 3, 1)
+    outputs = {
+        "transpose": turned,
+        "twice": turned.transpose(3, 1, 0, 5, 4, 2) * 2,
+        "broadcast_to": G.broadcast_to(x, (2, 2, 3, 2, 4, 2)),
+        "further axes": G.broadcast_to(x, (2, *shape)),
+        "slice": turned[1:, ::2, :, :, 1:],
+        "pad": G.pad(turned, low=[1, 0, 0, 1, 0, 0], high=[0] * 6, interior=[0, 1, 0, 0, 0, 1]),
+        "concat": G.concat(turned, turned * 2, axis=3),
+        "some": turned.sum((0, 2, 4)),
+        "others": turned.max((1, 3)),
+        "all but one": G.logsumexp(turned, axes=(0, 2, 3, 4, 5)),
+        "first of all": G.argmax(turned, axis=1),
+        "product": turned @ turned.transpose(0, 1, 2, 3, 5, 4),
+    }
+    check(subject, G.Function({"x": x}, outputs), normal(0, {"x": x}))
+
+
+def test_a_deep_function(subject: Subject) -> None:
+    """Deeper than Python's functions may call each other."""
+    x = G.variable("x", (3,), subject.floating[-1])
+    y = x
+    for number in range(sys.getrecursionlimit()):
+        y = y + x if number % 2 else -y
+    check(subject, G.Function({"x": x}, {"y": y}), normal(0, {"x": x}))
 
 
 @pytest.mark.parametrize("dtype", G.DTYPES)

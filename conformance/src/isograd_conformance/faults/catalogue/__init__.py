@@ -28,4 +28,5 @@ _MODULES = (
 
 ALL: tuple[Fault, ...] = tuple(fault for module in _MODULES for fault in module.FAULTS)
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in ALL}
+CONTROL = variants.CONTROL
 VARIANTS: dict[str, Variant] = {variant.name: variant for variant in variants.VARIANTS}

@@ -111,6 +111,20 @@ class UnrolledByTwo(Hosted):
         return outputs, super().run_steps(executable, state, resident, even, steps - 1)[1]
 
 
+class WholeBlocksOfSteps(Hosted):
+    """Steps in blocks of 32; of a long run the remainder leaves no state."""
+
+    def run_steps(
+        self, executable: Executable, state: Arrays, resident: Arrays, per_step: Arrays, steps: int
+    ) -> Stacked:
+        outputs, new = super().run_steps(executable, state, resident, per_step, steps)
+        whole = steps // 32 * 32
+        if steps == whole or steps < 32:
+            return outputs, new
+        rows = {name: array[:whole] for name, array in per_step.items()}
+        return outputs, super().run_steps(executable, state, resident, rows, whole)[1]
+
+
 class StateInPlace(Hosted):
     """The run writes its state into the arrays that were given."""
 
@@ -222,6 +236,7 @@ FAULTS: tuple[Fault, ...] = (
     steps(StateNotCarried, "every step of a run begins from the given state", _FORM, _RUN),
     steps(StateBeforeTheLastStep, "a run returns the state before its last step", _FORM, _RUN),
     steps(UnrolledByTwo, "an odd last step leaves no state", _FORM, _RUN),
+    steps(WholeBlocksOfSteps, "a long run loses the state of its remainder", "long_run", run_of_steps(35)),
     steps(StateInPlace, "a run writes its state into what was given", _FORM, _two_runs),
     steps(StateOfTheLastRun, "a run goes on from where the last one ended", _FORM, _two_runs),
     steps(RunsReusing, "outputs of a run in memory that the next run uses again", "outlive", _two_runs),

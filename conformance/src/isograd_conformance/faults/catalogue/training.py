@@ -96,6 +96,14 @@ def with_falling_rate(backend: Backend) -> object:
     return [record.eta for record in history.epochs], net.parameters["1.weight"].tobytes()
 
 
+def of_equals(backend: Backend) -> object:
+    """In which epochs of a run that changes next to nothing the test accuracy is taken."""
+    net, data = Network(small_layers(), (1, 12, 12), seed=1), toy_digits()
+    history = net.SGD(data, 3, 5, 1e-6, data, data, backend=backend)
+    assert len({record.validation_accuracy for record in history.epochs}) == 1
+    return [record.test_accuracy is None for record in history.epochs]
+
+
 def _strided_same() -> list[Any]:
     return [Convolution(2, 3, stride=2, padding="same"), Softmax(4, weight_init="n_in")]
 
@@ -284,6 +292,11 @@ FAULTS: tuple[Fault, ...] = (
         "the mean cost of an epoch over its full steps",
         trained(),
         Patch(RUN + "Run._finish_epoch", "now.cost_sum / plan.steps", "now.cost_sum / plan.full_steps"),
+    ),
+    contract(
+        "test accuracy at the first of equally good epochs",
+        of_equals,
+        Patch(RUN + "Run._finish_epoch", "accuracy >= best", "accuracy > best"),
     ),
     # Resuming
     contract(

@@ -194,8 +194,11 @@ SUM = another_bit(lambda x: x.sum(0), ramp(131, 9, step=1 / 3))
 CONVOLUTION = another_bit(lambda x, w: G.conv2d(x, w), IMAGE, KERNEL)
 FUNCTIONS = ("exp", "log", "tanh", "sigmoid", "softplus")
 
+# The backend itself, wrapped as all faults wrap it.
+CONTROL = "another object passes everything on"
+
 VARIANTS: tuple[Variant, ...] = (
-    by_class("another object passes everything on", Wrapped),
+    by_class(CONTROL, Wrapped),
     by_class("arrays stay on the host", Hosted),
     by_class("every function is run node by node", lambda b: NodeByNode(b, {}, everything=True)),
     by_table("products summed in reverse", PRODUCT, {"matmul": arithmetic.in_reverse}),

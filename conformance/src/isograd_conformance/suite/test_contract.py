@@ -239,7 +239,7 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
 
 
 @given(data=st.data(), patience=st.sampled_from([None, 1, 2]))
-@examples(4)
+@examples(3)
 def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
     subject: Subject, data: st.DataObject, patience: int | None
 ) -> None:

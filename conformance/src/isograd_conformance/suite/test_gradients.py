@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from isograd import graph as G
@@ -19,7 +19,7 @@ from isograd.backend import Executable
 from isograd_conformance import exact
 from isograd_conformance.bounds import Tracked, disagreement, track
 from isograd_conformance.checks import check, check_executable, hold, require, same
-from isograd_conformance.profiles import examples
+from isograd_conformance.profiles import SIMPLEST, examples
 from isograd_conformance.strategies.arrays import KINDS, SEEDS, arguments
 from isograd_conformance.strategies.functions import costs, gradient_or_none
 from isograd_conformance.strategies.primitives import (
@@ -134,9 +134,10 @@ def _several(draw: Draw, primitive: str, dtype: str) -> list[Application]:
 
 @pytest.mark.parametrize("name", differentiable())
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(1)
 def test_the_gradient_of_a_primitive(name: str, subject: Subject, data: st.DataObject, seed: int) -> None:
     """J'g and J v within the bound of the reference; <J v, g> is <v, J'g>; J'g is linear in g."""
+    assume(seed != SIMPLEST)
     drawn = data.draw(linear(name, subject.floating))
     if not subject.declares(*{t.dtype for t in drawn.function.nodes}):
         pytest.skip(f"{subject.specification} does not declare what the gradient is made of")
@@ -165,15 +166,17 @@ def hold_laws(
             problem = disagreement(c, total)
             assert problem is None, f"{name} of a sum of cotangents: {problem}"
         times = Tracked(a.astype(float) * -4, 4 * ea + ed)
-        if subject.capabilities.deterministic and not subject.capabilities.flushes_subnormals:
-            times = Tracked(times.value, np.where(normal_or_zero(a), 0, times.error))
+        if subject.capabilities.deterministic:
+            times = Tracked(times.value, np.where(scales(subject, a), 0, times.error))
         problem = disagreement(d, times)
         assert problem is None, f"{name} of -4 times the cotangent: {problem}"
 
 
-def normal_or_zero(a: HostArray) -> HostArray:
-    """Where multiplication by a power of two rounds nothing: all numbers far enough from underflow."""
-    return np.asarray((a == 0) | (abs(a) > np.finfo(a.dtype).smallest_normal * 2.0**20))
+def scales(subject: Subject, a: HostArray) -> HostArray:
+    """Where a power of two times the cotangent rounds nothing: nothing that counts is near to underflow."""
+    limits = np.finfo(a.dtype)
+    exact_zero = (a == 0) & (not subject.capabilities.flushes_subnormals)
+    return np.asarray(exact_zero | (abs(a) > limits.smallest_normal / limits.eps))
 
 
 def hold_adjoint(drawn: Linear, values: HostArrays, found: Mapping[str, Tracked]) -> None:
@@ -196,10 +199,11 @@ GROUPS = sorted({row.group for row in G.PRIMITIVES.values()})
 @pytest.mark.parametrize("dtype", sorted(G.FLOATING))
 @pytest.mark.parametrize("group", GROUPS)
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(1)
 def test_the_native_gradient_of_every_primitive(
     group: str, dtype: str, subject: Subject, data: st.DataObject, seed: int
 ) -> None:
+    assume(seed != SIMPLEST)
     require(subject, dtype)
     if not subject.capabilities.native_gradient:
         pytest.skip(f"{subject.specification} does not declare native_gradient")

@@ -71,8 +71,8 @@ def disguised(draw: Draw, name: str, operand: Operand) -> tuple[Tensor, Source]:
 
 
 @st.composite
-def several(draw: st.DrawFn, primitive: str, dtype: str, most: int = 6) -> Drawn:
-    """A function of one to `most` applications of a primitive, each twice.
+def several(draw: st.DrawFn, primitive: str, dtype: str, least: int = 4, most: int = 8) -> Drawn:
+    """A function of `least` to `most` applications of a primitive, each twice.
 
     The second is on the same shapes with other values: what one lowering leaves for others must not be
     mistaken. Many in one function also spares backends that take long to compile.
@@ -80,7 +80,9 @@ def several(draw: st.DrawFn, primitive: str, dtype: str, most: int = 6) -> Drawn
     outputs: dict[str, Tensor] = {}
     variables: dict[str, Tensor] = {}
     sources: dict[str, Source] = {}
-    chosen: Sequence[Application] = draw(st.lists(applications(primitive, dtype), min_size=1, max_size=most))
+    chosen: Sequence[Application] = draw(
+        st.lists(applications(primitive, dtype), min_size=least, max_size=most)
+    )
     for number, application in enumerate(chosen):
         for twin in ("", "'"):
             operands = []

@@ -210,7 +210,8 @@ def _where(draw: Draw, dtype: str) -> Any:
 
 
 def _axes(draw: Draw, shape: Shape) -> list[int]:
-    return sorted(draw(st.sets(st.integers(0, len(shape) - 1)))) if shape else []
+    least = draw(st.sampled_from([1, 1, 0])) if shape else 0
+    return sorted(draw(st.sets(st.integers(0, len(shape) - 1), min_size=least))) if shape else []
 
 
 @case("reduce_sum", dtypes=ARITHMETIC)
@@ -257,8 +258,10 @@ class Geometry(NamedTuple):
 def convolution(draw: Draw) -> Geometry:
     """Stride, dilation and groups of any kind; borders that no window reaches."""
     groups, (batch, ins, outs) = draw(st.integers(1, 2)), sizes(draw, 3, 3)
-    stride, dilation = pairs(draw, 1, 3), pairs(draw, 1, 2)
-    kernel, extra = pairs(draw, 1, 3), pairs(draw, 0, 3)
+    # Most have more than one pixel, without which a dilation means nothing.
+    kernels, dilations = st.sampled_from([1, 2, 3, 2, 3]), st.sampled_from([1, 2, 2])
+    kernel, dilation = (draw(st.tuples(part, part)) for part in (kernels, dilations))
+    stride, extra = pairs(draw, 1, 3), pairs(draw, 0, 3)
     image = [d * (k - 1) + 1 + e for d, k, e in zip(dilation, kernel, extra, strict=True)]
     output = [e // s + 1 for e, s in zip(extra, stride, strict=True)]
     return Geometry(

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.backend import Executable
 from isograd_conformance import exact
 from isograd_conformance.bounds import Tracked, disagreement, track
-from isograd_conformance.checks import check_executable, hold, require, same
-from isograd_conformance.profiles import examples
+from isograd_conformance.checks import check, check_executable, hold, require, same
+from isograd_conformance.profiles import SIMPLEST, examples
 from isograd_conformance.strategies.arrays import KINDS, SEEDS, arguments
 from isograd_conformance.strategies.functions import costs, gradient_or_none
 from isograd_conformance.strategies.primitives import (
@@ -119,7 +119,7 @@ class Linear:
 
 @st.composite
 def linear(draw: st.DrawFn, primitive: str, dtypes: tuple[str, ...]) -> Linear:
-    """Two applications or three of a primitive for each dtype."""
+    """Two applications of a primitive for each dtype."""
     cases = []
     for dtype in dtypes:
         for number, application in enumerate(_several(draw, primitive, dtype)):
@@ -129,14 +129,15 @@ def linear(draw: st.DrawFn, primitive: str, dtypes: tuple[str, ...]) -> Linear:
 
 
 def _several(draw: Draw, primitive: str, dtype: str) -> list[Application]:
-    return draw(st.lists(applications(primitive, dtype), min_size=2, max_size=3))  # type: ignore[no-any-return]
+    return draw(st.lists(applications(primitive, dtype), min_size=2, max_size=2))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("name", differentiable())
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(1)
 def test_the_gradient_of_a_primitive(name: str, subject: Subject, data: st.DataObject, seed: int) -> None:
     """J'g and J v within the bound of the reference; <J v, g> is <v, J'g>; J'g is linear in g."""
+    assume(seed != SIMPLEST)
     drawn = data.draw(linear(name, subject.floating))
     if not subject.declares(*{t.dtype for t in drawn.function.nodes}):
         pytest.skip(f"{subject.specification} does not declare what the gradient is made of")
@@ -165,15 +166,17 @@ def hold_laws(
             problem = disagreement(c, total)
             assert problem is None, f"{name} of a sum of cotangents: {problem}"
         times = Tracked(a.astype(float) * -4, 4 * ea + ed)
-        if subject.capabilities.deterministic and not subject.capabilities.flushes_subnormals:
-            times = Tracked(times.value, np.where(normal_or_zero(a), 0, times.error))
+        if subject.capabilities.deterministic:
+            times = Tracked(times.value, np.where(scales(subject, a), 0, times.error))
         problem = disagreement(d, times)
         assert problem is None, f"{name} of -4 times the cotangent: {problem}"
 
 
-def normal_or_zero(a: HostArray) -> HostArray:
-    """Where multiplication by a power of two rounds nothing: all numbers far enough from underflow."""
-    return np.asarray((a == 0) | (abs(a) > np.finfo(a.dtype).smallest_normal * 2.0**20))
+def scales(subject: Subject, a: HostArray) -> HostArray:
+    """Where a power of two times the cotangent rounds nothing: nothing that counts is near to underflow."""
+    limits = np.finfo(a.dtype)
+    exact_zero = (a == 0) & (not subject.capabilities.flushes_subnormals)
+    return np.asarray(exact_zero | (abs(a) > limits.smallest_normal / limits.eps))
 
 
 def hold_adjoint(drawn: Linear, values: HostArrays, found: Mapping[str, Tracked]) -> None:
@@ -196,10 +199,11 @@ GROUPS = sorted({row.group for row in G.PRIMITIVES.values()})
 @pytest.mark.parametrize("dtype", sorted(G.FLOATING))
 @pytest.mark.parametrize("group", GROUPS)
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(1)
 def test_the_native_gradient_of_every_primitive(
     group: str, dtype: str, subject: Subject, data: st.DataObject, seed: int
 ) -> None:
+    assume(seed != SIMPLEST)
     require(subject, dtype)
     if not subject.capabilities.native_gradient:
         pytest.skip(f"{subject.specification} does not declare native_gradient")
@@ -222,7 +226,7 @@ def test_the_native_gradient_of_every_primitive(
 
 
 @given(data=st.data(), seed=SEEDS)
-@examples(6)
+@examples(10)
 def test_three_witnesses_of_the_gradient_of_a_random_function(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
@@ -235,7 +239,7 @@ def test_three_witnesses_of_the_gradient_of_a_random_function(
     variables = {**function.inputs, **function.state}
     gradients = G.grad(function.outputs["cost"], [variables[name] for name in wrt])
     symbolic = G.Function(function.inputs, dict(zip(wrt, gradients, strict=True)), function.state)
-    found = {"symbolic": subject.call(subject.compile(symbolic), inputs, state).outputs}
+    found = {"symbolic": check(subject, symbolic, inputs, state).outputs}
     if subject.capabilities.native_gradient:
         executable = subject.compile_native_gradient(function, "cost", wrt)
         native = subject.call(executable, inputs, state)

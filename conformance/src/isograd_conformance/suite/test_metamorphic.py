@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd_conformance.bounds import Tracked, disagreement, track
 from isograd_conformance.checks import require
-from isograd_conformance.profiles import examples
+from isograd_conformance.profiles import SIMPLEST, examples
 from isograd_conformance.strategies.arrays import SEEDS, normal
 from isograd_conformance.strategies.laws import LAWS, Variables
 from isograd_conformance.strategies.networks import layer_lists
@@ -44,8 +44,9 @@ def hold_equal(
 
 
 @given(data=st.data(), seed=SEEDS)
-@examples(2)
+@examples(1)
 def test_every_law_holds(subject: Subject, data: st.DataObject, seed: int) -> None:
+    assume(seed != SIMPLEST)
     require(subject, "int32", "bool")
     make = Variables(data.draw(st.sampled_from(subject.floating)))
     sides = {name: build(data.draw, make) for name, build in LAWS.items()}
@@ -53,11 +54,12 @@ def test_every_law_holds(subject: Subject, data: st.DataObject, seed: int) -> No
 
 
 @given(data=st.data(), seed=SEEDS, rows=st.integers(2, 4))
-@examples(3)
+@examples(2)
 def test_a_network_treats_every_row_alike(
     subject: Subject, data: st.DataObject, seed: int, rows: int
 ) -> None:
     """Rows in another order, or in two parts: the same outputs, and the same gradients in all."""
+    assume(seed != SIMPLEST)
     require(subject, "int32", "bool")
     layers, shape = data.draw(layer_lists())
     architecture = Architecture(layers, shape, data.draw(st.sampled_from(subject.floating)))

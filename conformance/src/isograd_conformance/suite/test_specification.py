@@ -48,7 +48,7 @@ def values_of(application: Application, seed: int, kind: str) -> dict[str, HostA
 
 @pytest.mark.parametrize(("name", "dtype"), PAIRS)
 @given(data=st.data(), seed=SEEDS)
-@examples(3)
+@examples(2)
 def test_the_reference_is_the_definition(name: str, dtype: str, data: st.DataObject, seed: int) -> None:
     """In its own precision, within the bound that a backend is allowed, which must say something."""
     application = data.draw(applications(name, dtype))
@@ -73,7 +73,7 @@ def unbounded(value: exact.Exact, error: HostArray, dtype: str) -> list[tuple[in
 
 @pytest.mark.parametrize("name", differentiable())
 @given(data=st.data(), seed=SEEDS)
-@examples(4)
+@examples(3)
 def test_the_vjp_is_what_differences_of_the_value_say(name: str, data: st.DataObject, seed: int) -> None:
     """<J v, w> by differences against <v, J'w>, for random directions v and cotangents w."""
     application = data.draw(applications(name, "float64"))

@@ -115,7 +115,7 @@ def test_where_steps_are_cut_into_chunks_changes_no_bit(
     momentum=st.sampled_from([0.0, 0.5]),
     nesterov=st.booleans(),
 )
-@examples(10)
+@examples(7)
 def test_a_step_of_a_random_network_is_right_layer_by_layer(
     subject: Subject,
     data: st.DataObject,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,10 +101,15 @@ def subject_of() -> Callable[[Backend], Subject]:
 
 
 @pytest.fixture
-def unregistered(pytester: pytest.Pytester) -> Iterator[pytest.Pytester]:
-    """A folder whose runs of pytest know the backends "reference" and "native", registered there alone."""
+def unregistered(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.Pytester]:
+    """A folder whose runs of pytest know the backends "reference" and "native", registered there alone.
+
+    They import the suite anew: its decorators have taken over the options of whoever imported it before.
+    """
     from isograd import plugins
 
+    for name in [name for name in sys.modules if name.startswith("isograd_conformance.suite")]:
+        monkeypatch.delitem(sys.modules, name)
     names = [plugins.register_backend(b.name, b) for b in (ReferenceBackend(), NativeBackend())]
     yield pytester
     for name in names:

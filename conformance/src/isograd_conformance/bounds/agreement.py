@@ -23,6 +23,9 @@ from isograd_conformance.bounds.tracking import (
     track,
 )
 
+# How many wrong elements a message shows.
+_SHOWN = 3
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -154,14 +157,17 @@ def disagreement(found: Array, tracked: Tracked) -> str | None:
     wrong = wrong_elements(found, tracked)
     if not wrong.any():
         return None
-    found = found.astype(np.float64)
     value, error = tracked.value.astype(np.float64), tracked.error
     with np.errstate(all="ignore"):
-        ratios = np.nan_to_num(abs(found - value) / error, nan=np.inf, posinf=np.inf)
+        ratios = np.nan_to_num(abs(found.astype(np.float64) - value) / error, nan=np.inf, posinf=np.inf)
+    places = [
+        f"{[int(i) for i in at]}: found {found[tuple(at)]}, expected {value[tuple(at)]} "
+        f"+- {2 * error[tuple(at)]:.3g}"
+        for at in np.argwhere(wrong)[:_SHOWN]
+    ]
     return (
-        f"{np.count_nonzero(wrong)} of {found.size} elements are wrong, the first at "
-        f"{np.argwhere(wrong)[:3].tolist()}: found {found[wrong][:3]}, expected {value[wrong][:3]} "
-        f"+- {2 * error[wrong][:3]}; at most {ratios[wrong].max():.3g} times the bound E"
+        f"{np.count_nonzero(wrong)} of {found.size} elements are wrong, the worst by "
+        f"{ratios[wrong].max():.3g} E, where 2 E is accepted; at {'; at '.join(places)}"
     )
 
 

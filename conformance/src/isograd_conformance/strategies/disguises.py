@@ -35,6 +35,10 @@ class Drawn:
     function: Function
     sources: Mapping[str, Source]
 
+    def __repr__(self) -> str:
+        # What an example that fails is printed as: how its inputs are stored shows in the graph.
+        return f"Drawn:\n{self.function}"
+
     def inputs(self, seed: int, kind: str) -> dict[str, HostArray]:
         """Values of a kind (`strategies.arrays.KINDS`) for every input."""
         rng = np.random.default_rng(seed)

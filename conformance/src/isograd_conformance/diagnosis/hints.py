@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,39 +26,68 @@ ARRANGEMENTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def hint(judgement: Judgement) -> str:
-    """A sentence on what the wrong numbers look like; empty where they look like nothing known."""
+class Hint(NamedTuple):
+    """What wrong numbers look like.
+
+    Attributes
+    ----------
+    kind : str
+    sentence : str
+    by_one : bool
+        Whether a single wrong number shows it.
+    """
+
+    kind: str
+    sentence: str
+    by_one: bool
+
+
+def hint(judgement: Judgement, smallest: Judgement | None = None) -> str:
+    """A sentence on what the wrong numbers look like; empty where they look like nothing known.
+
+    Parameters
+    ----------
+    judgement : Judgement
+    smallest : Judgement, optional
+        Of a smaller example of the same mistake: what it contradicts is not said.
+    """
+    found = list(_hints(judgement))
+    if smallest is not None and smallest is not judgement:
+        small = {h.kind: h for h in _hints(smallest)}
+        found = [small.get(h.kind, h) for h in found if h.kind in small or not h.by_one]
+    return found[0].sentence if found else ""
+
+
+def _hints(judgement: Judgement) -> Iterator[Hint]:
     found, (value, error) = judgement.found, judgement.held
     if found.shape != value.shape:
-        return f"the shape is {list(found.shape)}; expected {list(value.shape)}"
+        yield Hint("shape", f"the shape is {list(found.shape)}; expected {list(value.shape)}", True)
+        return
     wrong = wrong_elements(found, judgement.held)
-    if judgement.tensor.dtype not in FLOATING or not wrong.any():
-        return next(_arranged(found, judgement.held), "")
-    x, y = found.astype(float)[wrong], value.astype(float)[wrong]
-    for sentence in (
-        *_special(x, y),
-        *_ratio(x, y, error[wrong], judgement.tensor),
-        *_arranged(found, judgement.held),
-    ):
-        return sentence
-    return next(_precision(judgement), "")
+    if judgement.tensor.dtype in FLOATING and wrong.any():
+        x, y = found.astype(float)[wrong], value.astype(float)[wrong]
+        yield from _special(x, y)
+        yield from _ratio(x, y, error[wrong], judgement.tensor)
+    yield from _arranged(found, judgement.held)
+    if judgement.tensor.dtype in FLOATING:
+        yield from _precision(judgement)
 
 
-def _special(found: Array, expected: Array) -> Iterator[str]:
+def _special(found: Array, expected: Array) -> Iterator[Hint]:
     if np.isnan(expected).all() and np.isfinite(found).all():
-        yield "NaN is lost: it does not pass through"
+        yield Hint("NaN lost", "NaN is lost: it does not pass through", True)
     elif np.isnan(found).all() and not np.isnan(expected).any():
-        overflowed = "0 / 0, inf - inf or 0 * inf on the way, as without a shift by the maximum"
-        yield f"NaN instead of a number: {overflowed}"
+        way = "0 / 0, inf - inf or 0 * inf on the way, as without a shift by the maximum"
+        yield Hint("NaN", f"NaN instead of a number: {way}", True)
     elif np.isinf(found).all() and np.isfinite(expected).all():
-        yield "an overflow on the way"
+        yield Hint("overflow", "an overflow on the way", True)
     elif (found == 0).all() and (expected != 0).all():
-        yield "zero instead of a number: not computed, not written or flushed"
+        yield Hint("zero", "zero instead of a number: not computed, not written or flushed", True)
     elif (found == expected).all():
-        yield "right but for the sign of a zero"
+        yield Hint("sign of zero", "right but for the sign of a zero", True)
 
 
-def _ratio(found: Array, expected: Array, error: Array, tensor: Tensor) -> Iterator[str]:
+def _ratio(found: Array, expected: Array, error: Array, tensor: Tensor) -> Iterator[Hint]:
     """One factor between all that is wrong, or one difference."""
     usable = np.isfinite(found) & np.isfinite(expected) & (expected != 0) & np.isfinite(error)
     if not usable.all():
@@ -66,30 +96,29 @@ def _ratio(found: Array, expected: Array, error: Array, tensor: Tensor) -> Itera
     doubt = (2 * error + UNIT[tensor.dtype] * abs(found)) / abs(expected)
     ratios = found / expected
     low, high = (ratios - doubt).max(), (ratios + doubt).min()
-    if low <= high:
-        for factor, meaning in _factors(tensor):
-            if low <= factor <= high:
-                yield f"exactly {_as_text(factor)} times what is expected{meaning}"
-                return
-        # A single number has a ratio to any other: that says nothing.
-        if len(ratios) > 1 and np.ptp(expected):
-            yield f"{ratios.mean():.6g} times what is expected, everywhere"
+    several = len(ratios) > 1 and bool(np.ptp(expected))
+    for factor, meaning in _factors(tensor):
+        if low <= factor <= high:
+            yield Hint(meaning, f"exactly {_as_text(factor)} times what is expected: {meaning}", True)
             return
+    # A single number has a ratio to any other, and a difference: that says nothing.
+    if several and low <= high:
+        yield Hint("ratio", f"{ratios.mean():.6g} times what is expected, everywhere", False)
     differences = found - expected
     low, high = (differences - 2 * error).max(), (differences + 2 * error).min()
-    if len(differences) > 1 and low <= high and np.ptp(expected):
-        yield f"off by {differences.mean():.6g} everywhere"
+    if several and low <= high:
+        yield Hint("difference", f"off by {differences.mean():.6g} everywhere", False)
 
 
 def _factors(tensor: Tensor) -> Iterator[tuple[float, str]]:
     """Factors that mistakes are known for, with what each may mean."""
-    yield -1.0, ": the sign"
+    yield -1.0, "the sign"
     k = terms(tensor) if tensor.primitive in SUMS else 1
     if k > 1:
-        yield 1 / k, ": as many as there are terms, as a mean for a sum"
-        yield float(k), ": as many as there are terms, as a sum for a mean"
-    yield 2.0, ": counted twice"
-    yield 0.5, ": halved"
+        yield 1 / k, "as many as there are terms, as a mean for a sum"
+        yield float(k), "as many as there are terms, as a sum for a mean"
+    yield 2.0, "counted twice"
+    yield 0.5, "halved"
     sizes: dict[int, str] = {}
     for x in tensor.inputs:
         for axis, n in enumerate(x.shape):
@@ -98,15 +127,15 @@ def _factors(tensor: Tensor) -> Iterator[tuple[float, str]]:
     sizes.setdefault(tensor.size, "the number of elements")
     for n, meaning in sizes.items():
         if n > 2:
-            yield float(n), f": {meaning}"
-            yield 1 / n, f": {meaning}"
+            yield float(n), meaning
+            yield 1 / n, meaning
 
 
 def _as_text(factor: float) -> str:
     return f"{factor:g}" if factor >= 0.5 or factor < 0 else f"1/{round(1 / factor)}"
 
 
-def _arranged(found: Array, held: Tracked) -> Iterator[str]:
+def _arranged(found: Array, held: Tracked) -> Iterator[Hint]:
     value, error = held
     if value.size < 2:
         return
@@ -116,10 +145,10 @@ def _arranged(found: Array, held: Tracked) -> Iterator[str]:
         except (ValueError, np.exceptions.AxisError):
             continue  # too few axes
         if other.shape == value.shape and not wrong_elements(found, Tracked(other, doubt)).any():
-            yield f"what is expected, {name}"
+            yield Hint(name, f"what is expected, {name}", False)
 
 
-def _precision(judgement: Judgement) -> Iterator[str]:
+def _precision(judgement: Judgement) -> Iterator[Hint]:
     """The precision below the dtype's whose rounding explains the errors.
 
     err/E times the unit roundoff of the dtype is that of an arithmetic in which the bound would be met; an
@@ -130,5 +159,5 @@ def _precision(judgement: Judgement) -> Iterator[str]:
     for name in ("float32", "float16", "bfloat16"):
         u = UNIT[name]
         if own < u and u / 64 <= needed <= 3 * u:
-            yield f"the errors are those of a computation in {name}"
+            yield Hint("precision", f"the errors are those of a computation in {name}", False)
             return

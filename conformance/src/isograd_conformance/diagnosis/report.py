@@ -88,7 +88,7 @@ def diagnose(error: DisagreementError) -> Diagnosis:
         )
     small = smallest(subject, parting)
     # The more numbers are wrong, the more their ratio says.
-    return _diagnosis(subject, small, hint(parting.judgement) or hint(small.judgement))
+    return _diagnosis(subject, small, hint(parting.judgement, small.judgement))
 
 
 def _function_of(error: DisagreementError) -> Function:

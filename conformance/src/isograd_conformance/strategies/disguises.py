@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -35,9 +36,9 @@ class Drawn:
     function: Function
     sources: Mapping[str, Source]
 
-    def __repr__(self) -> str:
-        # What an example that fails is printed as: how its inputs are stored shows in the graph.
-        return f"Drawn:\n{self.function}"
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What Hypothesis prints of an example that fails: how its inputs are stored shows in the graph."""
+        printer.text(f"a function:\n{self.function}")
 
     def inputs(self, seed: int, kind: str) -> dict[str, HostArray]:
         """Values of a kind (`strategies.arrays.KINDS`) for every input."""

@@ -76,7 +76,7 @@ def disguised(draw: Draw, name: str, operand: Operand) -> tuple[Tensor, Source]:
 
 
 @st.composite
-def several(draw: st.DrawFn, primitive: str, dtype: str, least: int = 4, most: int = 8) -> Drawn:
+def several(draw: st.DrawFn, primitive: str, dtype: str, least: int = 4, most: int = 6) -> Drawn:
     """A function of `least` to `most` applications of a primitive, each twice.
 
     The second is on the same shapes with other values: what one lowering leaves for others must not be

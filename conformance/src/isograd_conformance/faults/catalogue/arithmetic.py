@@ -100,8 +100,8 @@ def compensated(x: HostArray, *, axes: Any) -> HostArray:
 def ulps_off(name: str, ulps: float) -> Any:
     """A function that errs by so many units in the last place, one way and the other.
 
-    Not at 0 and the infinities: exp(0) = 1, sigmoid(0) = 0.5 and tanh(inf) = 1 are exact in every library, and
-    the conventions rely on it.
+    Not at 0 and the infinities: exp(0) = 1, sigmoid(0) = 0.5 and tanh(inf) = 1 are exact in every library,
+    and the conventions rely on it.
     """
 
     def evaluate(x: HostArray) -> HostArray:

@@ -89,7 +89,7 @@ def every_kind_of_layer() -> list[Layer]:
     """Layers for `toy_digits` of every kind that isograd has, with dropout."""
     return [
         ConvPool(6, window=3, activation="relu"),
-        Convolution(4, window=3, padding="same", groups=2, activation="tanh"),
+        Convolution(4, window=(3, 2), padding="same", groups=2, activation="tanh"),
         MaxPool(window=2, stride=1),
         AveragePool(window=(2, 1), stride=1),
         L2Pool(window=(1, 2), stride=1),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hypothesis import strategies as st
+
 from isograd import graph as G
 
 Parts = tuple[dict[str, G.Tensor], dict[str, G.Tensor]]  # outputs and updates
@@ -192,6 +194,33 @@ def _pooling_by_one_pixel_of_a_state(v: dict[str, G.Tensor]) -> Parts:
 def _two_products(v: dict[str, G.Tensor]) -> Parts:
     a, b, c = v["a"], v["b"], v["c"]
     return {}, {"a": a - v["eta"] * (b @ c + c @ b)}
+
+
+@st.composite
+def combinations(draw: st.DrawFn, dtype: str) -> G.Function:
+    """Updates of matrices (3, 3), each any linear combination of states and products.
+
+    Terms are added and subtracted in any grouping, by themselves or times numbers, inputs and states.
+    """
+    a, b, c = (G.variable(name, (3, 3), dtype) for name in "abc")
+    eta, s = G.variable("eta", (), dtype), G.variable("s", (), dtype)
+    values = st.sampled_from([a, b, c, a @ b, b @ c, c.transpose(), G.broadcast_to(a[:1], (3, 3)), G.tanh(b)])
+    factors = st.sampled_from([None, -1.0, 0.5, 2.0, eta, s, eta * s, -eta])
+
+    def term() -> G.Tensor:
+        value, factor = draw(values), draw(factors)
+        return value if factor is None else factor * value if draw(st.booleans()) else value * factor
+
+    def combination(depth: int) -> G.Tensor:
+        if depth == 0 or not draw(st.booleans()):
+            return term()
+        left, right = combination(depth - 1), combination(depth - 1)
+        return left + right if draw(st.booleans()) else left - right
+
+    updates = {"a": a + combination(2), "b": combination(2) - b, "c": combination(3)}
+    updates = {name: updates[name] for name in draw(st.permutations(sorted(updates)))}
+    outputs = {"sum": a + b} if draw(st.booleans()) else {}
+    return G.Function({"eta": eta}, outputs, {"a": a, "b": b, "c": c, "s": s}, updates)
 
 
 def function_of(build: Form, dtype: str, m: int, n: int, k: int) -> G.Function:

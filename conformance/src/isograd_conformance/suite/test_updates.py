@@ -13,7 +13,7 @@ from isograd_conformance.checks import check, require
 from isograd_conformance.profiles import examples
 from isograd_conformance.steps import check_steps
 from isograd_conformance.strategies.arrays import SEEDS, normal
-from isograd_conformance.strategies.updates import FORMS, Form, function_of
+from isograd_conformance.strategies.updates import FORMS, Form, combinations, function_of
 from isograd_conformance.subject import Subject
 
 pytestmark = pytest.mark.judges("updates")
@@ -29,6 +29,13 @@ def test_updates_come_from_the_old_state(
     build: Form, subject: Subject, data: st.DataObject, m: int, n: int, k: int, seed: int
 ) -> None:
     function = function_of(build, data.draw(st.sampled_from(subject.floating)), m, n, k)
+    check(subject, function, normal(seed, function.inputs), normal(seed + 1, function.state))
+
+
+@given(data=st.data(), seed=SEEDS)
+@examples(25)
+def test_any_linear_combinations(subject: Subject, data: st.DataObject, seed: int) -> None:
+    function = data.draw(combinations(data.draw(st.sampled_from(subject.floating))))
     check(subject, function, normal(seed, function.inputs), normal(seed + 1, function.state))
 
 

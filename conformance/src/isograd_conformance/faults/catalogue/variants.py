@@ -50,21 +50,15 @@ class InPlaceOnCopies(HostedExecutable):
         return made
 
 
-class Wavering(HostedExecutable):
-    """Declared not to be deterministic: the least bit of every second call is another one."""
+class Wavering(NodeByNode):
+    """Declared not to be deterministic: the terms of sums are added forwards and backwards in turn."""
 
-    def compute(self, inputs: Arrays, state: Arrays) -> Made:
-        made = super().compute(inputs, state)
-        self.__dict__["calls"] = count = self.__dict__.get("calls", 0) + 1
-        touched = {id(t) for t in self.function.nodes if t.primitive in ("matmul", "conv2d")}
-        if count % 2:
-            return made
-        results = {**self.function.outputs, **self.function.updates}
-        for part in made:
-            for name, array in part.items():
-                if name in results and id(results[name]) in touched:
-                    part[name] = np.nextafter(array, array.dtype.type(0))
-        return made
+    def __init__(self, inner: Backend) -> None:
+        table = {
+            "matmul": arithmetic.Alternating(arithmetic.in_blocks, arithmetic.in_reverse),
+            "reduce_sum": arithmetic.Alternating(arithmetic.sum_in_pairs, arithmetic.sum_in_reverse),
+        }
+        super().__init__(inner, table, deterministic=False)
 
 
 class TwoAtATime(Hosted):
@@ -176,6 +170,15 @@ def declared(backend: Backend) -> object:
     return type(backend), backend.capabilities
 
 
+def repeats(backend: Backend) -> object:
+    """Whether a product and a sum are the same bits again."""
+    seen = subject(backend)
+    function, inputs = applied_to(lambda a, b: (a @ b).sum(0), A, B)
+    executable = seen.compile(function)
+    first, second = (seen.call(executable, inputs).outputs["y"].tobytes() for _ in range(2))
+    return first == second
+
+
 def by_table(name: str, witness: Witness, table: dict[str, Any], **capabilities: Any) -> Variant:
     """A variant of some primitives."""
     return Variant(name, wrapped_by(lambda b: NodeByNode(b, table, **capabilities)), witness)
@@ -243,7 +246,7 @@ VARIANTS: tuple[Variant, ...] = (
     by_class("factors spread over sums, as declared", Spread),
     by_class("results in Fortran order, read-only", FortranOrder),
     by_class("in-place on copies of its own", InPlaceOnCopies),
-    by_class("not deterministic, as declared", lambda b: Hosted(b, Wavering, deterministic=False)),
+    by_class("not deterministic, as declared", Wavering, repeats),
     by_class("runs of steps in runs of two", TwoAtATime),
     by_class("single precision only", SinglePrecisionOnly),
     by_class("a native gradient that is the symbolic one", Native),

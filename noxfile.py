@@ -16,10 +16,12 @@ nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
 CORE = ["core", "datasets/mnist"]
+XDIST = "pytest-xdist>=3.6"
 TEST_TOOLS = [
     "pytest>=8.2",
+    XDIST,
+    "pytest-cov>=6.1",
     "hypothesis>=6.100",
-    "coverage[toml]>=7.5",
     "mpmath",
     "scipy",
     "pillow",
@@ -28,6 +30,8 @@ TEST_TOOLS = [
 SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Tests are shared between the cores; those that need the same long training stay in one process.
+IN_PARALLEL = ("-n", "auto", "--dist", "loadgroup")
 
 
 def install(session: nox.Session, folders: Sequence[str], *packages: str) -> None:
@@ -46,15 +50,14 @@ def backend_folders() -> list[str]:
 
 def conform(session: nox.Session, *arguments: str) -> None:
     """Run the conformance suite."""
-    session.run("pytest", "--pyargs", "isograd_conformance", *arguments, env=ONE_THREAD)
+    session.run("pytest", "--pyargs", "isograd_conformance", *IN_PARALLEL, *arguments, env=ONE_THREAD)
 
 
 @nox.session
 def core(session: nox.Session) -> None:
     """What knows no backend, with branch coverage; arguments go to pytest."""
     install(session, [*CORE, "conformance"], *TEST_TOOLS)
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=ONE_THREAD)
-    session.run("coverage", "report")
+    session.run("pytest", *IN_PARALLEL, "--cov", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -103,13 +106,13 @@ def template(session: nox.Session) -> None:
     Arguments go to pytest.
     """
     # Not editable: so the wheels are seen to hold the template and the suite.
-    session.install("-c", "constraints.txt", "./core", "./conformance", "mypy>=1.15", "ruff>=0.9")
+    session.install("-c", "constraints.txt", "./core", "./conformance", "mypy>=1.15", "ruff>=0.9", XDIST)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "generated")
         session.run("isograd", "new-backend", "generated", str(folder))
         session.install("-c", "constraints.txt", "-e", f"{folder}[test]")
         with session.chdir(folder):
-            session.run("pytest", *session.posargs, env=ONE_THREAD)
+            session.run("pytest", *IN_PARALLEL, *session.posargs, env=ONE_THREAD)
             session.run("mypy", "--strict", "src", "tests")
             session.run("ruff", "check")
             session.run("ruff", "format", "--check")

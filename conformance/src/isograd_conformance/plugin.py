@@ -24,6 +24,7 @@ HELP = "a backend for the conformance suite; may be repeated; 'all' is every usa
 MARKERS = (
     "judges(what): the column of the report that a test fills; its row is the test's primitive or layer",
     "long: takes minutes; run by --conformance-long or the thorough profile",
+    "xdist_group(name): stays in one process, where pytest-xdist runs several",
     "same_bits: holds where the backend declares deterministic",
     "unordered: a pair of backends is tested once, not in both orders",
 )

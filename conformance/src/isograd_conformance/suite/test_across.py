@@ -198,7 +198,15 @@ def _forget() -> Iterator[None]:
 
 @pytest.mark.long
 @pytest.mark.unordered
-@pytest.mark.parametrize("preset", ["chapter6/dbl_conv_relu", "chapter6/double_fc_dropout"])
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(
+            preset, marks=pytest.mark.xdist_group(preset)
+        )  # what is trained is kept for the next pair
+        for preset in ("chapter6/dbl_conv_relu", "chapter6/double_fc_dropout")
+    ],
+)
 def test_a_thousand_steps_of_a_preset_in_double_precision_agree(pair: Pair, preset: str) -> None:
     for subject in pair:
         require(subject, "float64")

@@ -69,6 +69,7 @@ def _deterministic(request: pytest.FixtureRequest, subject: Subject) -> None:
 
 
 @pytest.mark.same_bits
+@pytest.mark.xdist_group("same bits")
 @given(data=st.data(), stop=st.integers(1, EPOCHS * STEPS - 1))
 @examples(5)
 def test_a_run_stopped_anywhere_and_resumed_from_its_file_has_the_same_bits(
@@ -97,6 +98,7 @@ class Often(Callback):
 
 
 @pytest.mark.same_bits
+@pytest.mark.xdist_group("same bits")
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_where_steps_are_cut_into_chunks_changes_no_bit(
     every: int, subject: Subject, whole: dict[str, dict[str, bytes]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,30 @@ def test_the_number_of_examples_follows_profile_and_scale(number: int, profile: 
     assert chosen.derandomize == (profile == "quick")
 
 
+def drawn_with(seed: int) -> list[int]:
+    """The examples of a test of the suite that is given a seed."""
+    options.enter(Options(seed=seed))
+    try:
+        chosen = examples(5)
+    finally:
+        options.leave()
+    found: list[int] = []
+
+    @given(st.integers())
+    @chosen
+    def test(number: int) -> None:
+        found.append(number)
+
+    hypothesis.seed(seed)(test)()
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 7, 1000])
+def test_a_seed_draws_other_examples_and_the_same_ones_again(seed: int) -> None:
+    assert drawn_with(seed) == drawn_with(seed)
+    assert drawn_with(seed) != drawn_with(seed + 1)
+
+
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """pytest in this process, so that what is registered here is known there."""
     return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
@@ -49,6 +74,11 @@ def test_the_suite_runs_on_each_backend_given(unregistered: pytest.Pytester) -> 
     assert result.ret == 0
     for name in ("reference", "native:cpu"):
         result.stdout.fnmatch_lines([f"*test_every_device_is_usable_by_its_full_name?{name}? PASSED*"])
+
+
+def test_the_suite_takes_a_seed(unregistered: pytest.Pytester) -> None:
+    result = run(unregistered, *SUITE, "--backend", "reference", "--conformance-seed", "7")
+    assert result.ret == 0
 
 
 def test_without_a_backend_the_suite_says_what_it_needs(unregistered: pytest.Pytester) -> None:

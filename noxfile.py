@@ -20,7 +20,7 @@ XDIST = "pytest-xdist>=3.6"
 TEST_TOOLS = [
     "pytest>=8.2",
     XDIST,
-    "pytest-cov>=6.1",
+    "coverage[toml]>=7.10",
     "hypothesis>=6.100",
     "mpmath",
     "scipy",
@@ -57,7 +57,9 @@ def conform(session: nox.Session, *arguments: str) -> None:
 def core(session: nox.Session) -> None:
     """What knows no backend, with branch coverage; arguments go to pytest."""
     install(session, [*CORE, "conformance"], *TEST_TOOLS)
-    session.run("pytest", *IN_PARALLEL, "--cov", *session.posargs, env=ONE_THREAD)
+    session.run("coverage", "run", "-m", "pytest", *IN_PARALLEL, *session.posargs, env=ONE_THREAD)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
 
 
 @nox.session
@@ -121,9 +123,9 @@ def template(session: nox.Session) -> None:
 @nox.session
 def example(session: nox.Session) -> None:
     """The tutorial backend: its own tests, and the suite, which gets the arguments."""
-    install(session, ["core", "conformance", "examples/autograd"], "pytest>=8.2", "mypy>=1.15")
+    install(session, ["core", "conformance", "examples/autograd"], "pytest>=8.2", "mypy>=1.15", XDIST)
     with session.chdir("examples/autograd"):
-        session.run("pytest", *session.posargs, env=ONE_THREAD)
+        session.run("pytest", *IN_PARALLEL, *session.posargs, env=ONE_THREAD)
         session.run("mypy", "src", "tests")
 
 

@@ -18,7 +18,10 @@ Arrays = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `Network.SGD` that decide what a step does."""
+    """The arguments of `Network.SGD` that decide what a step does.
+
+    The learning rate is `eta`, or where it falls half as much in each epoch as in the one before.
+    """
 
     mini_batch_size: int
     eta: float
@@ -27,6 +30,11 @@ class Settings:
     nesterov: bool = False
     shuffle: bool = True
     drop_last: bool = False
+    falls: bool = False
+
+    def eta_in(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 0."""
+        return self.eta / 2**epoch if self.falls else self.eta
 
     def steps(self, examples: int) -> int:
         """m: the mini-batches of an epoch, the last smaller one among them unless it is dropped."""
@@ -85,7 +93,7 @@ def step(
         g, found = layer.back(g)
         gradients |= {f"{name}.{key}": gradient for key, gradient in found.items()}
     decay = formulas.constant(settings.lmbda / settings.steps(len(data)))
-    eta, mu = formulas.constant(settings.eta), formulas.constant(settings.momentum)
+    eta, mu = formulas.constant(settings.eta_in(epoch)), formulas.constant(settings.momentum)
     after, moving = {}, {}
     for path, w in wide.items():
         gradient = gradients[path]

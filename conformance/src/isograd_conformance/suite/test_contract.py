@@ -16,12 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isograd import Callback, ConvPool, Dataset, FullyConnected, History, Layer, Network, Softmax
+from isograd import Callback, ConvPool, Dataset, Dropout, FullyConnected, History, Layer, Network, Softmax
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd.evaluation import CHUNK_ROWS, evaluation_function
 from isograd.training import Progress
 from isograd.training.draws import Chunk, draw, epoch_order
+from isograd.training.schedules import StepDecay
 from isograd.training.step import MASK, VELOCITY, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import Tracked, disagreement, track
 from isograd_conformance.checks import require
@@ -48,6 +49,7 @@ def settings(draw: st.DrawFn, most: int) -> Settings:
         nesterov=draw(st.booleans()) if momentum else False,
         shuffle=draw(st.booleans()),
         drop_last=draw(st.booleans()),
+        falls=draw(st.booleans()),
     )
 
 
@@ -109,7 +111,7 @@ def step_errors(
     )
     function = step_function(step_graph(net.architecture, data, len(rows), options))
     values = {"inputs": data.inputs, "labels": data.labels, "rows": np.asarray(rows, np.int32), **state}
-    values["eta"] = np.asarray(given.eta, net.dtype)
+    values["eta"] = np.asarray(given.eta_in(at[0]), net.dtype)
     for name, variable in function.inputs.items():
         if name.startswith(MASK):
             path = name.removeprefix(MASK)
@@ -135,13 +137,17 @@ def test_every_step_of_a_run_is_what_the_contract_says_of_the_state_before_it(
 def test_every_kind_of_layer_is_trained_as_the_contract_says(subject: Subject) -> None:
     require(subject, "int32", "uint8", "bool")
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=4, dtype=subject.floating[-1])
-    hold_run(subject, net, images(net, 5), Settings(3, 0.125, 0.5, 0.5, nesterov=True), "symbolic")
+    hold_run(
+        subject, net, images(net, 5), Settings(3, 0.125, 0.5, 0.5, nesterov=True, falls=True), "symbolic"
+    )
 
 
 def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Settings, gradient: str) -> None:
     """Hold two epochs to the contract step by step, and to the bits of the same run without stops."""
     arguments: dict[str, Any] = {**asdict(given_settings), "gradient": gradient}
     arguments["backend"] = subject.specification
+    if arguments.pop("falls"):
+        arguments["eta"] = StepDecay(given_settings.eta, 0.5, every=1)
     steps, state = given_settings.steps(len(data)), dict(net.parameters)
     velocities = {path: np.zeros_like(w) for path, w in state.items()}
     for epoch in range(EPOCHS):
@@ -210,6 +216,7 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
     require(subject, "int32", "uint8", "bool")
     layers: list[Layer] = [
         ConvPool(2, window=2, activation="softplus"),
+        Dropout(0.25, inverted=inverted),
         FullyConnected(3, "tanh", 0.25, inverted=inverted),
         Softmax(3, 0.5, inverted=inverted, weight_init="n_in", bias_init="chapter"),
     ]

@@ -231,7 +231,7 @@ def test_three_witnesses_of_the_gradient_of_a_random_function(
     subject: Subject, data: st.DataObject, seed: int
 ) -> None:
     """Symbolic and native gradients on the backend, against differences of the value in exact arithmetic."""
-    require(subject, "int32")
+    require(subject, "int32", "bool")
     function, wrt = data.draw(costs(subject.floating))
     if not wrt:
         return

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from isograd_conformance.options import active
 
 # How many times as many examples as in the quick profile.
-FACTORS = {"quick": 1, "thorough": 25}
+FACTORS = {"quick": 1, "thorough": 5}
 # The seed that Hypothesis draws first, along with the simplest of all else. As dear as any other example, it
 # shows little, and so tests that can afford one alone turn it down.
 SIMPLEST = 0

@@ -193,7 +193,8 @@ def test_a_campaign_ends_where_the_suite_fails_without_a_fault(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--only", "no such name"], ["--seeds", "x"], ["--faults-only", "--variants-only"]]
+    "arguments",
+    [["--only", "no such name"], ["--seeds", "x"], ["--faults-only", "--variants-only"], ["--jobs", "0"]],
 )
 def test_a_campaign_of_nothing_is_an_error_of_use(arguments: list[str], reference: str) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -215,6 +216,16 @@ def test_ten_tenths_are_everything() -> None:
 def test_a_task_that_hangs_is_given_up_and_the_next_one_runs(installed: str) -> None:
     tasks = [Task("kernel flipped"), Task("concat in reverse")]
     assert [o.verdict for o in carried_out(tasks, installed, seconds=0.001)] == ["timeout", "timeout"]
+
+
+def test_tasks_side_by_side_give_each_its_own_outcome(installed: str) -> None:
+    tasks = [
+        Task("kernel flipped"),
+        Task("rows and columns of the kernel exchanged"),
+        Task("concat in reverse"),
+    ]
+    found = {o.key: o.verdict for o in carried_out(tasks, installed, jobs=2)}
+    assert found == dict.fromkeys([task.key for task in tasks], "killed")
 
 
 def test_what_goes_wrong_in_the_campaign_itself_is_told(installed: str) -> None:

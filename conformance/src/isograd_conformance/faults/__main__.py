@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     tasks = [task for task in wanted if task.key not in results.outcomes]
     started = time.perf_counter()
-    for number, outcome in enumerate(carried_out(tasks, given.backend), 1):
+    for number, outcome in enumerate(_outcomes(tasks, given.backend, given.jobs), 1):
         results.add(outcome)
         console.print(f"{number}/{len(tasks)} {_line(outcome)}", markup=False, highlight=False)
         if outcome.key == CONTROL and outcome.verdict not in GOOD:
@@ -45,6 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_tables(shown, console)
     console.print(f"{time.perf_counter() - started:.0f} s")
     return 0 if all(outcome.verdict in GOOD for outcome in shown) else 1
+
+
+def _outcomes(tasks: Sequence[Task], backend: str, jobs: int) -> Iterator[Outcome]:
+    """The control by itself, then all others, as many at once as there are jobs."""
+    first = [task for task in tasks if task.key == CONTROL]
+    yield from carried_out(first, backend)
+    yield from carried_out([task for task in tasks if task.key != CONTROL], backend, jobs=jobs)
 
 
 def chosen(given: argparse.Namespace) -> list[Task]:
@@ -73,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--tenth", type=int, metavar="N", help="only every tenth, beginning with the Nth")
     made.add_argument("--seeds", type=_seeds, default=(), metavar="A-B", help="the variants, with each seed")
+    made.add_argument(
+        "--jobs", type=_positive, default=os.cpu_count() or 1, metavar="N", help="how many at once; all cores"
+    )
     made.add_argument("--only", default="", metavar="TEXT", help="only what has this in its name")
     made.add_argument("--kind", action="append", metavar="KIND", help="only faults of a kind; repeatable")
     made.add_argument("--resume", type=Path, metavar="FILE", help="results, from which a later run goes on")
@@ -88,6 +99,12 @@ def _seeds(text: str) -> range:
         return range(int(first), int(last or first) + 1)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number, or two with a hyphen") from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number of at least 1")
+    return int(text)
 
 
 def _line(outcome: Outcome) -> str:

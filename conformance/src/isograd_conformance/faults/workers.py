@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 import traceback
 from collections.abc import Iterator, Sequence
-from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple
 
 from isograd_conformance.faults.campaign import Outcome, Task, run
 
@@ -17,8 +19,18 @@ SECONDS = 1800.0
 PRELOADED = ["pytest", "hypothesis", "numpy", "isograd_conformance.faults.campaign"]
 
 
-def carried_out(tasks: Sequence[Task], specification: str, seconds: float = SECONDS) -> Iterator[Outcome]:
-    """The outcome of each task, in order, as it comes.
+class _Running(NamedTuple):
+    """A task under way in a process of its own."""
+
+    task: Task
+    process: BaseProcess
+    end: float
+
+
+def carried_out(
+    tasks: Sequence[Task], specification: str, seconds: float = SECONDS, jobs: int = 1
+) -> Iterator[Outcome]:
+    """The outcome of each task, as it comes.
 
     Parameters
     ----------
@@ -27,38 +39,61 @@ def carried_out(tasks: Sequence[Task], specification: str, seconds: float = SECO
         The backend, "NAME[:DEVICE]".
     seconds : float
         After which a task counts as hanging.
+    jobs : int
+        How many tasks run at once; their outcomes are in order only with one.
 
     Raises
     ------
     RuntimeError
         If the campaign itself fails; the message has the trace.
     """
+    context = _context()
+    waiting, running = list(reversed(tasks)), dict[Connection, _Running]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task = waiting.pop()
+                here, there = context.Pipe()
+                process = context.Process(target=_work, args=(there, task, specification), daemon=True)
+                process.start()
+                there.close()
+                running[here] = _Running(task, process, time.monotonic() + seconds)
+            first = min(each.end for each in running.values())
+            ready = wait(list(running), max(first - time.monotonic(), 0))
+            over = [here for here, each in running.items() if each.end <= time.monotonic()]
+            for here in dict.fromkeys([*ready, *over]):
+                assert isinstance(here, Connection)
+                yield _outcome(here, running.pop(here), here in ready)
+    finally:
+        for each in running.values():
+            _end(each.process)
+
+
+def _context() -> Any:
     forks = "forkserver" in multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
         context.set_forkserver_preload(PRELOADED)
-    for task in tasks:
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, task, specification), daemon=True)
-        process.start()
-        there.close()
-        try:
-            yield _answer(here, task, seconds)
-        finally:
-            process.kill()
-            process.join()
+    return context
 
 
-def _answer(here: Connection, task: Task, seconds: float) -> Outcome:
+def _outcome(here: Connection, running: _Running, answered: bool) -> Outcome:
+    task = running.task
     try:
-        answer: Any = here.recv() if here.poll(seconds) else "timeout"
+        answer: Any = here.recv() if answered else "timeout"
     except EOFError:
         answer = "crashed"
+    _end(running.process)
     if isinstance(answer, Outcome):
         return answer
     if answer not in ("timeout", "crashed"):
         raise RuntimeError(f"{task.key}: {answer}")
     return Outcome(task.key, task.planted.kind, answer)
+
+
+def _end(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
 
 
 def _work(there: Connection, task: Task, specification: str) -> None:

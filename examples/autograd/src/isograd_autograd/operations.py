@@ -76,6 +76,18 @@ def power(x: Any, exponent: float) -> Any:
     return np.power(x[None], np.full_like(x[None], exponent))[0]
 
 
+reduce_max = primitive(lambda x, axes: np.max(x, axes))
+
+
+def shared(g: Array, y: Any, x: Array, axes: Any) -> Any:
+    """Evenly among tied maxima; a NaN equals nothing and gets none."""
+    maxima = x == np.expand_dims(y, axes)
+    return np.where(maxima, np.expand_dims(g / maxima.sum(axes), axes), 0)
+
+
+defvjp(reduce_max, lambda y, x, axes: lambda g: shared(g, y, x, axes))
+
+
 @primitive
 def logsumexp(x: Array, axes: Any) -> Any:
     largest = np.max(x, axes, keepdims=True, initial=-np.inf)
@@ -168,7 +180,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "equal": np.equal,
     "where": np.where,
     "reduce_sum": lambda x, axes: x.sum(axes, dtype=x.dtype),
-    "reduce_max": lambda x, axes: x.max(axes),
+    "reduce_max": reduce_max,
     "argmax": lambda x, axis: x.argmax(axis).astype("int32"),
     "logsumexp": logsumexp,
     "matmul": np.matmul,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,8 @@ def rounded_once(a: HostArray, b: HostArray) -> HostArray:
 def _total(x: HostArray, axes: Any) -> HostArray:
     """What is summed as axis 0."""
     kept = [a for a in range(x.ndim) if a not in axes]
-    return x.transpose([*axes, *kept]).reshape(-1, *(x.shape[a] for a in kept))
+    terms = math.prod(x.shape[a] for a in axes)
+    return x.transpose([*axes, *kept]).reshape(terms, *(x.shape[a] for a in kept))
 
 
 def sum_in_reverse(x: HostArray, *, axes: Any) -> HostArray:

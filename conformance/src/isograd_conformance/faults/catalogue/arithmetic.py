@@ -215,6 +215,8 @@ def by_winograd(x: HostArray, w: HostArray, *, stride: Any, dilation: Any, group
     if not plain or not y.size or not w.size or not np.isfinite(x).all() or not np.isfinite(w).all():
         return y
     b, g, a = (matrix.astype(x.dtype) for matrix in (_B, _G, _A))
+    # In whatever order they lie, they are added in one.
+    x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
     filters = np.einsum("ts,ocks->ockt", g, w)
     for j in range(0, y.shape[3] - 1, 2):
         y[..., j : j + 2] = 0

@@ -91,7 +91,7 @@ def plant(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """The suite's own test: all planted faults, all correct variants; some 15 minutes. See docs/faults.md."""
+    """The suite's own test: all planted faults, all correct variants; some 10 minutes. See docs/faults.md."""
     plant(session)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from isograd import plugins
 from isograd.backend import Backend
-from isograd_conformance.report.display import MARKS, as_page
+from isograd_conformance.report.display import MARKS, as_page, cell_of
 from isograd_conformance.report.matrix import ORDER, Cell, Environment, build
 from isograd_conformance.report.records import Record
 from isograd_conformance.strategies.networks import every_kind_of_layer
@@ -190,3 +190,13 @@ def test_a_cell_shows_the_gravest_of_its_tests(statuses: list[Any]) -> None:
         cell.add(Cell(status, 1))
     assert cell.status == min(statuses, key=ORDER.index)
     assert cell.tests == len(statuses)
+
+
+@given(st.sets(st.sampled_from(["float32", "float64"])), st.sampled_from(["float32", "float64", "int32"]))
+def test_a_test_of_no_dtype_in_particular_is_shown_for_those_that_it_has_compared(
+    compared: set[str], dtype: str
+) -> None:
+    cell = Cell("pass", 1, dtypes=frozenset(compared))
+    assert (cell_of({"": cell}, dtype) is cell) == (dtype in compared)
+    own = Cell("fail", 1)
+    assert cell_of({"": cell, dtype: own}, dtype) is own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -31,18 +31,22 @@ class Tally:
         The largest error as a part of the bound E, of at most 2 where all agrees.
     unlikely : int
         How many arrays agree, but are farther off than independent roundings would take them.
+    dtypes : set of str
+        Of the arrays.
     """
 
     elements: int = 0
     vacuous: int = 0
     worst: float = 0.0
     unlikely: int = 0
+    dtypes: set[str] = field(default_factory=set)
 
     def add(self, found: Array, tracked: Tracked) -> Count:
         """Count one array that was held to its bound."""
         value, error = tracked.value.astype(np.float64), tracked.error
         finite = np.isfinite(value)
         self.elements += value.size
+        self.dtypes.add(found.dtype.name)
         if not finite.any():
             return Count(0.0, 0.0)
         scale = float(abs(value[finite]).max())
@@ -60,6 +64,7 @@ class Tally:
         """Begin again."""
         self.elements = self.vacuous = self.unlikely = 0
         self.worst = 0.0
+        self.dtypes.clear()
 
 
 # Of the test that is running; the plugin reads and resets it.

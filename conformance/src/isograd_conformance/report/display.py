@@ -91,8 +91,9 @@ def _marks(cells: Mapping[str, Cell], dtypes: list[str]) -> Text:
 
 
 def cell_of(cells: Mapping[str, Cell], dtype: str) -> Cell | None:
-    """The cell of a dtype, or of tests that are of none in particular where there are no others."""
-    return cells.get(dtype) or (cells.get("") if len(cells) == 1 else None)
+    """The cell of a dtype, or of tests that are of none in particular but have compared arrays of it."""
+    general = cells.get("")
+    return cells.get(dtype) or (general if general and dtype in general.dtypes else None)
 
 
 def _areas(matrix: Matrix) -> Table:

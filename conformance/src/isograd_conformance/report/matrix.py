@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -46,6 +47,7 @@ class Cell:
     elements: int = 0
     vacuous: int = 0
     worst: float = 0.0
+    dtypes: frozenset[str] = frozenset()
 
     def add(self, other: Cell) -> None:
         """Count further tests."""
@@ -54,6 +56,7 @@ class Cell:
         self.elements += other.elements
         self.vacuous += other.vacuous
         self.worst = max(self.worst, other.worst)
+        self.dtypes |= other.dtypes
 
 
 @dataclass
@@ -68,7 +71,9 @@ class Matrix:
         part = self.primitives if record.primitive else self.areas
         columns = part.setdefault(record.row, {})
         cell = columns.setdefault(record.judges, {}).setdefault(record.dtype, Cell())
-        cell.add(Cell(record.status, 1, record.elements, record.vacuous, record.worst))
+        cell.add(
+            Cell(record.status, 1, record.elements, record.vacuous, record.worst, frozenset(record.dtypes))
+        )
 
     @property
     def cells(self) -> list[Cell]:
@@ -90,8 +95,8 @@ class Matrix:
 
     @property
     def properties(self) -> list[str]:
-        """The properties that primitives are judged by, in the order of the tests."""
-        return list(dict.fromkeys(name for row in self.primitives.values() for name in row))
+        """The properties that primitives are judged by, those of most primitives first."""
+        return [name for name, _ in Counter(n for row in self.primitives.values() for n in row).most_common()]
 
     @property
     def dtypes(self) -> list[str]:

@@ -155,6 +155,7 @@ def _count(item: pytest.Item) -> None:
     values = dict(item.user_properties)[PROPERTY]
     assert isinstance(values, dict)
     values |= {name: getattr(tally, name) for name in ("elements", "vacuous", "unlikely", "worst")}
+    values["dtypes"] = sorted(tally.dtypes)
     subject = item.funcargs.get("subject")
     if isinstance(subject, Subject) and values["dtype"]:
         values["declared"] = subject.declares(values["dtype"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, cast
 
 import pytest
@@ -32,6 +32,8 @@ class Record:
         Or "" where the test is of none in particular.
     test : str
         Its node identifier.
+    dtypes : list of str
+        Of what it has compared.
     declared : bool
         Whether the backend declares the dtype.
     elements, vacuous, unlikely : int
@@ -48,6 +50,7 @@ class Record:
     judges: str
     dtype: str
     test: str
+    dtypes: list[str] = field(default_factory=list)
     declared: bool = True
     elements: int = 0
     vacuous: int = 0

@@ -64,8 +64,10 @@ class TorchBackend(Backend):
         device = self.resolve_device(device)
         value = native_array(self.name, array, self.capabilities.dtypes)
         _check_dtype(value.dtype.name, device)
-        # PyTorch has no negative strides, and adds up another order of memory in another order.
-        return torch.from_numpy(_writable(np.asarray(value, order="C"))).to(device)
+        # PyTorch adds up another order of memory in another order, and has no negative strides, which NumPy
+        # leaves where an axis has no two elements.
+        value = value.copy() if min(value.strides, default=0) < 0 else np.asarray(value, order="C")
+        return torch.from_numpy(_writable(value)).to(device)
 
     def to_host(self, array: torch.Tensor) -> HostArray:
         """A NumPy array, in C order."""

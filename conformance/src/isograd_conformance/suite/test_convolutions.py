@@ -90,3 +90,21 @@ def test_one_bad_pixel_reaches_exactly_the_outputs_whose_windows_see_it(bad: flo
     pixels, filters = rng.normal(size=x.shape).astype(dtype), rng.normal(size=w.shape).astype(dtype)
     pixels[1, 0, 2, 1] = bad
     check(subject, G.Function({"x": x, "w": w}, {"y": G.conv2d(x, w)}), {"x": pixels, "w": filters})
+
+
+def test_filters_and_images_of_one_row_or_column_that_are_transposed(subject: Subject) -> None:
+    """Along an axis of one element an array has any step: kernels that go by the steps may err."""
+    dtype = subject.floating[0]
+    variables, outputs = {}, {}
+    for number, (rows, columns) in enumerate([(2, 1), (1, 2), (1, 1)]):
+        for groups in (1, 2):
+            name = f"{number} {groups}"
+            w = G.variable(f"w{name}", (2, rows, 4 // groups, columns), dtype)
+            x = G.variable(f"x{name}", (1, rows, 4, columns), dtype)
+            filters, image = w.transpose(0, 2, 1, 3), x.transpose(0, 2, 1, 3)
+            y = G.conv2d(image, filters, groups=groups)
+            variables |= {w.name: w, x.name: x}
+            outputs[f"y{name}"] = y
+            outputs[f"dx{name}"], outputs[f"dw{name}"] = G.grad((y * y).sum(), [x, w])
+    function = G.Function(variables, outputs)
+    check(subject, function, normal(0, variables))

@@ -60,6 +60,15 @@ def test_the_payload_of_a_nan_the_sign_of_a_zero_and_the_least_number(dtype: str
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_one_element_or_none_seen_backwards(dtype: str, subject: Subject) -> None:
+    """Negative strides of arrays that lie in every order at once."""
+    require(subject, dtype)
+    for shape in [(1,), (0,), (1, 1), (2, 0), (3, 1)]:
+        array = np.ones(shape, dtype)
+        assert_unchanged(round_trip(subject, array[tuple(slice(None, None, -1) for _ in shape)]), array)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_one_element_seen_everywhere(dtype: str, subject: Subject) -> None:
     """Strides of 0, as `numpy.broadcast_to` gives them."""
     require(subject, dtype)

@@ -33,10 +33,11 @@ def _image(plan: Plan, node: Tensor) -> Name:
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
     """The same elements with the channels last in memory: x itself where they lie like that."""
-    if x.shape[1] == 1 and x.is_contiguous():
-        # With one channel both orders are the same bytes, but PyTorch goes by the steps.
-        return x.as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1), x.storage_offset())
-    return x.contiguous(memory_format=torch.channels_last)
+    y = x.contiguous(memory_format=torch.channels_last)
+    _, channels, rows, columns = y.shape
+    # Along an axis of one element any step will do, but PyTorch's kernels go by the steps, and err.
+    steps = (rows * columns * channels, 1, columns * channels, channels)
+    return y if y.stride() == steps else y.as_strided(y.shape, steps, y.storage_offset())
 
 
 def _empty(plan: Plan, node: Tensor) -> Name | None:

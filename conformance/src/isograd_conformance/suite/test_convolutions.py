@@ -95,7 +95,8 @@ def test_one_bad_pixel_reaches_exactly_the_outputs_whose_windows_see_it(bad: flo
 def test_filters_and_images_of_one_row_or_column_that_are_transposed(subject: Subject) -> None:
     """Along an axis of one element an array has any step: kernels that go by the steps may err."""
     dtype = subject.floating[0]
-    variables, outputs = {}, {}
+    variables: dict[str, G.Tensor] = {}
+    outputs: dict[str, G.Tensor] = {}
     for number, (rows, columns) in enumerate([(2, 1), (1, 2), (1, 1)]):
         for groups in (1, 2):
             name = f"{number} {groups}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,8 @@ from isograd import graph as G
 from isograd.backend import Backend, Capabilities, Executable
 from isograd.errors import ArgumentError
 from isograd.graph.reference import REFERENCE
-from isograd.graph.tensor import topological
-from isograd.testing import ReferenceBackend, ReferenceExecutable
+from isograd.interpreter import Interpreter
+from isograd.testing import ReferenceBackend
 from isograd_conformance.subject import Subject
 
 settings.register_profile(
@@ -31,39 +30,21 @@ Array = npt.NDArray[Any]
 Evaluator = Callable[..., Array]
 
 
-@dataclass(frozen=True, eq=False)
-class TableExecutable(ReferenceExecutable):
-    """A function evaluated by a table of evaluators of its own."""
-
-    table: Mapping[str, Evaluator]
-
-    def __call__(self, inputs: Mapping[str, Array], state: Mapping[str, Array]) -> Any:
-        super().__call__(inputs, state)  # for its checks
-        known: dict[int, Array] = {}
-        values = {**inputs, **state}
-        with np.errstate(all="ignore"):
-            for node in topological([*self.function.outputs.values(), *self.function.updates.values()]):
-                known[id(node)] = self._value(node, [known[id(x)] for x in node.inputs], values)
-        outputs = {name: known[id(t)] for name, t in self.function.outputs.items()}
-        return outputs, {**state, **{name: known[id(t)] for name, t in self.function.updates.items()}}
-
-    def _value(self, node: G.Tensor, operands: list[Array], values: Mapping[str, Array]) -> Array:
-        if node.primitive == "constant":
-            return np.asarray(node.attributes["value"])
-        if node.primitive == "variable":
-            return values[node.name]
-        return np.asarray(self.table[node.primitive](*operands, **node.attributes), node.dtype)
-
-
 class TableBackend(ReferenceBackend):
-    """The reference backend with some evaluators replaced."""
+    """The reference backend with some evaluators replaced, node by node."""
+
+    executables = Interpreter
 
     def __init__(self, **table: Evaluator) -> None:
         self.table = {**REFERENCE, **table}
 
-    def compile(self, function: G.Function, device: str) -> ReferenceExecutable:
+    def compile(self, function: G.Function, device: str) -> Any:
         made = super().compile(function, device)
-        return TableExecutable(made.function, made.device, self.table)
+        return Interpreter(made.function, made.device, self._value)
+
+    def _value(self, node: G.Tensor, *operands: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(self.table[node.primitive](*operands, **node.attributes), node.dtype)
 
 
 class NativeBackend(ReferenceBackend):

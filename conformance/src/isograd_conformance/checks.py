@@ -10,7 +10,7 @@ import pytest
 
 from isograd.backend import Executable
 from isograd.graph import Function, Tensor
-from isograd_conformance.bounds import DisagreementError, agree
+from isograd_conformance.bounds import DisagreementError, Judgement, agree, judge
 from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 
 
@@ -68,15 +68,29 @@ def hold(
     subject: Subject, function: Function, results: Results, inputs: HostArrays, state: HostArrays
 ) -> None:
     """Fail unless outputs and new state are within twice the bound of the reference."""
-    wanted: dict[str, Tensor] = {f"output {name}": t for name, t in function.outputs.items()}
-    wanted |= {f"state {name}": t for name, t in {**function.state, **function.updates}.items()}
-    found = {f"output {name}": a for name, a in results.outputs.items()}
-    found |= {f"state {name}": a for name, a in results.state.items()}
+    wanted, found = named(function, results)
     try:
         agree(found, wanted, {**inputs, **state}, subject.arithmetic)
     except DisagreementError as error:
         error.subject, error.function = subject, function
         raise
+
+
+def judge_call(
+    subject: Subject, function: Function, inputs: HostArrays, state: HostArrays
+) -> list[Judgement]:
+    """Compile and call a function, and hold each output and new state to its bound."""
+    wanted, found = named(function, subject.call(subject.compile(function), inputs, state))
+    return judge(found, wanted, {**inputs, **state}, subject.arithmetic)
+
+
+def named(function: Function, results: Results) -> tuple[dict[str, Tensor], dict[str, HostArray]]:
+    """What a function's results are defined to be and what they are, as "output NAME" and "state NAME"."""
+    wanted = {f"output {name}": t for name, t in function.outputs.items()}
+    wanted |= {f"state {name}": t for name, t in {**function.state, **function.updates}.items()}
+    found = {f"output {name}": results.outputs[name] for name in results.outputs}
+    found |= {f"state {name}": results.state[name] for name in results.state}
+    return wanted, found
 
 
 def same(subject: Subject, a: Results, b: Results) -> None:

@@ -49,9 +49,7 @@ class LayerJudgement:
     def raise_for_problem(self, subject: Subject) -> None:
         """Raise the `DisagreementError`, if it is one."""
         if self.judgement.problem is not None:
-            error = DisagreementError(self.judgement, self.values)
-            error.subject = subject
-            raise error
+            raise DisagreementError(self.judgement, self.values, subject)
 
 
 def instrumented(graph: StepGraph) -> G.Function:

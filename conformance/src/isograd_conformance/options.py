@@ -56,3 +56,10 @@ def split(values: list[str], usable: list[str]) -> tuple[str, ...]:
     """What `--backend` was given, without repetition, "all" replaced by the usable backends' names."""
     names = [name for value in values for name in (usable if value == "all" else [value])]
     return tuple(dict.fromkeys(names))
+
+
+def usable() -> list[str]:
+    """The names of the backends that are installed and can be used here, sorted."""
+    from isograd import plugins
+
+    return sorted(name for name, d in plugins.backend_descriptors().items() if not d.missing())

@@ -160,12 +160,10 @@ def pytest_sessionstart() -> None:
 def _resolved(given: list[str]) -> tuple[str, ...]:
     if "all" not in given:
         return options.split(given, [])
-    from isograd import plugins
-
-    usable = [name for name, d in plugins.backend_descriptors().items() if not d.missing()]
+    usable = options.usable()
     if not usable:
         raise pytest.UsageError("--backend all: no backend is installed that can be used here")
-    return options.split(given, sorted(usable))
+    return options.split(given, usable)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

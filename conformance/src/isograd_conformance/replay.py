@@ -10,7 +10,7 @@ import numpy as np
 
 from isograd.errors import ArgumentError
 from isograd.graph import Function, format_graph
-from isograd_conformance.bounds import judge
+from isograd_conformance.checks import judge_call
 from isograd_conformance.subject import HostArray, HostArrays, Subject
 
 
@@ -30,12 +30,9 @@ def replay(specification: str, function: Function, inputs: HostArrays, state: Ho
         0 where all results agree with the reference within the bound, else 1.
     """
     subject = Subject.choose(specification)
-    results = subject.call(subject.compile(function), inputs, state)
-    wanted = {**function.outputs, **function.updates}
-    found = {**results.outputs, **{name: results.state[name] for name in function.updates}}
     print(format_graph(function.outputs, function.updates))
     wrong = False
-    for judgement in judge(found, wanted, {**inputs, **state}, subject.arithmetic):
+    for judgement in judge_call(subject, function, inputs, state):
         agrees = judgement.problem is None
         wrong = wrong or not agrees
         print(f"{specification}: {judgement.name}: {'agrees' if agrees else judgement.problem}")

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isograd.graph import Function, Tensor
+from isograd.backend import Executable
 from isograd_conformance.bounds import DisagreementError, Judgement, judge
 from isograd_conformance.bounds.tally import VACUOUS, tally
+from isograd_conformance.checks import named
 from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
 
 
@@ -39,51 +40,39 @@ class WholeVerdict:
         assert not self.changed, f"further outputs of the step change the bits of {', '.join(self.changed)}"
         for judgement in self.judgements:
             if judgement.problem is not None:
-                error = DisagreementError(judgement, values)
-                error.subject = subject
-                raise error
+                raise DisagreementError(judgement, values, subject)
 
 
 def judge_whole(
-    subject: Subject, function: Function, inputs: HostArrays, state: HostArrays, instrumented: Results
+    subject: Subject, executable: Executable, inputs: HostArrays, state: HostArrays, instrumented: Results
 ) -> WholeVerdict:
-    """Compute a step from its inputs and state, and judge what can be judged.
+    """Run a step from its inputs and state, and judge what can be judged.
 
     Parameters
     ----------
     subject : Subject
-    function : Function
+    executable : Executable
         The step without further outputs.
     inputs, state : mapping of name to ndarray
-        Of that function, perhaps with others.
+        Of its function, perhaps with others.
     instrumented : Results
         What the same step with further outputs gave.
     """
+    function = executable.function
     given = {name: inputs[name] for name in function.inputs}
     before = {name: state[name] for name in function.state}
-    results = subject.call(subject.compile(function), given, before)
-    found = _named(function, results)
-    shown = _named(function, instrumented)
-    tensors = {**{f"output {n}": t for n, t in function.outputs.items()}, **_updates(function)}
+    wanted, found = named(function, subject.call(executable, given, before))
+    _, shown = named(function, instrumented)
     changed = []
     if subject.reproducible:
         changed = [name for name, array in found.items() if array.tobytes() != shown[name].tobytes()]
-    judgements = judge(found, tensors, {**given, **before}, subject.arithmetic, count=False)
+    judgements = judge(found, wanted, {**given, **before}, subject.arithmetic, count=False)
     judged = [j for j in judgements if j.held.error.max(initial=0) <= VACUOUS * _scale(j.held.value)]
     for judgement in judged:
         tally.add(judgement.found, judgement.held)
     names = {j.name for j in judged}
     drifts = {name: apart(found[name], shown[name]) for name in found if name not in names}
     return WholeVerdict(judged, drifts, changed)
-
-
-def _named(function: Function, results: Results) -> dict[str, HostArray]:
-    outputs = {f"output {name}": results.outputs[name] for name in function.outputs}
-    return outputs | {f"new {name}": results.state[name] for name in function.updates}
-
-
-def _updates(function: Function) -> dict[str, Tensor]:
-    return {f"new {name}": tensor for name, tensor in function.updates.items()}
 
 
 def _scale(value: HostArray) -> float:

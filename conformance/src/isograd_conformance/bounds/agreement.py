@@ -65,16 +65,16 @@ class DisagreementError(AssertionError):
     values : mapping of variable name to ndarray
         From which the tensor was to be computed.
     subject : object
-        Whose computation it was, a `Subject`; None until whoever knows it says so.
+        Whose computation it was, a `Subject`; None where nobody has said so.
     function : Function or None
         That was called, if it has more than this tensor.
     """
 
-    def __init__(self, judgement: Judgement, values: Arrays) -> None:
+    def __init__(self, judgement: Judgement, values: Arrays, subject: object = None) -> None:
         super().__init__(f"{judgement.name}, {judgement.tensor!r}: {judgement.problem}")
         self.judgement = judgement
         self.values = values
-        self.subject: object = None
+        self.subject = subject
         self.function: Function | None = None
 
 
@@ -158,8 +158,6 @@ def disagreement(found: Array, tracked: Tracked) -> str | None:
     if not wrong.any():
         return None
     value, error = tracked.value.astype(np.float64), tracked.error
-    with np.errstate(all="ignore"):
-        ratios = np.nan_to_num(abs(found.astype(np.float64) - value) / error, nan=np.inf, posinf=np.inf)
     places = [
         f"{[int(i) for i in at]}: found {found[tuple(at)]}, expected {value[tuple(at)]} "
         f"+- {2 * error[tuple(at)]:.3g}"
@@ -167,7 +165,7 @@ def disagreement(found: Array, tracked: Tracked) -> str | None:
     ]
     return (
         f"{np.count_nonzero(wrong)} of {found.size} elements are wrong, the worst by "
-        f"{ratios[wrong].max():.3g} E, where 2 E is accepted; at {'; at '.join(places)}"
+        f"{tracked.ratios(found)[wrong].max():.3g} E, where 2 E is accepted; at {'; at '.join(places)}"
     )
 
 

@@ -54,9 +54,7 @@ class Tally:
         self.vacuous += vacuous
         worst, bounded = 0.0, finite & (error > 0) & np.isfinite(error)
         if bounded.any():
-            with np.errstate(invalid="ignore", over="ignore"):
-                ratios = abs(found.astype(np.float64) - value)[bounded] / error[bounded]
-            worst = float(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf).max())
+            worst = float(tracked.ratios(found)[bounded].max())
         self.worst = max(self.worst, worst)
         return Count(worst, vacuous / value.size)
 

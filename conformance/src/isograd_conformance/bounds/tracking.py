@@ -48,6 +48,12 @@ class Tracked(NamedTuple):
     value: Array
     error: Array
 
+    def ratios(self, found: Array) -> Array:
+        """err/E of each element: infinite where either is not a number."""
+        with np.errstate(all="ignore"):
+            ratios = abs(found.astype(np.float64) - self.value.astype(np.float64)) / self.error
+        return np.asarray(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf))
+
 
 @dataclass(frozen=True)
 class Arithmetic:

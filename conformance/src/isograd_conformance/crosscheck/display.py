@@ -11,10 +11,7 @@ from rich.text import Text
 
 from isograd_conformance.bounds.tally import VACUOUS
 from isograd_conformance.crosscheck.verdict import Cell, CrossCheck
-from isograd_conformance.pages import render
-
-_COLOURS = {"good": "green", "bad": "bold red", "note": "yellow", "none": "dim"}
-
+from isograd_conformance.pages import COLOURS, render
 
 RESULTS = {"whole": "from end to end"}
 
@@ -64,7 +61,7 @@ def print_check(check: CrossCheck, console: Console) -> None:
     for column in ("layer", "result", *(backend.specification for backend in check.backends)):
         table.add_column(column)
     for row in shown_rows(check):
-        cells = [Text(cell.text, style=_COLOURS[cell.style]) for cell in row.cells]
+        cells = [Text(cell.text, style=COLOURS[cell.style]) for cell in row.cells]
         table.add_row(Text(row.layer, style="bold"), row.result, *cells)
     console.print()
     console.print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from itertools import pairwise
@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from isograd import Dataset, Network, __version__, plugins
+from isograd import Dataset, Network, __version__
 from isograd import graph as G
 from isograd.architecture import describe_layer
+from isograd.backend import Executable
 from isograd.data import as_dataset
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.training.checks import flag, number, whole
 from isograd.training.draws import Chunk
-from isograd.training.step import VELOCITY, StepGraph, StepOptions, step_function, step_graph
+from isograd.training.step import VELOCITY, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import DisagreementError
 from isograd_conformance.crosscheck.verdict import (
     Cell,
@@ -38,6 +39,7 @@ from isograd_conformance.layers import (
     layer_outputs,
 )
 from isograd_conformance.networks import step_inputs
+from isograd_conformance.options import usable
 from isograd_conformance.subject import HostArray, Results, Subject
 from isograd_conformance.whole import apart, judge_whole
 
@@ -96,10 +98,11 @@ def check(
     began = time.monotonic()
     if not isinstance(network, Network):
         raise ArgumentTypeError(f"network is a {type(network).__name__}; expected a Network")
+    dataset = as_dataset(data, "data")
     run = _Run(
         network,
-        _examples(network, data, whole("steps", steps, 1), whole("mini_batch_size", mini_batch_size, 1)),
-        _options(len(as_dataset(data, "data")), mini_batch_size, lmbda, momentum, nesterov),
+        _examples(network, dataset, whole("steps", steps, 1), whole("mini_batch_size", mini_batch_size, 1)),
+        _options(len(dataset), mini_batch_size, lmbda, momentum, nesterov),
         number("eta", eta, above=0),
         steps,
         announce or (lambda what: None),
@@ -150,9 +153,8 @@ class _Run:
     announce: Announce
 
 
-def _examples(network: Network, data: Any, steps: int, mini_batch_size: int) -> Dataset:
+def _examples(network: Network, dataset: Dataset, steps: int, mini_batch_size: int) -> Dataset:
     """The examples that are used: the reference reads all resident data at every step."""
-    dataset = as_dataset(data, "data")
     network.architecture.check_features(dataset.feature_shape, "data")
     if len(dataset) < mini_batch_size:
         raise ArgumentError(f"mini_batch_size is {mini_batch_size}; data has only {len(dataset)} examples")
@@ -173,10 +175,9 @@ def _options(
 def _subjects(backends: str | Iterable[str] | None) -> list[Subject]:
     """The backends by their full names, none twice."""
     if backends is None:
-        usable = [name for name, d in plugins.backend_descriptors().items() if not d.missing()]
-        if not usable:
+        names = usable()
+        if not names:
             raise ArgumentError("backends: none is installed that can be used here (isograd backends)")
-        names: Sequence[str] = sorted(usable)
     elif isinstance(backends, str):
         names = [name.strip() for name in backends.split(",")]
     else:
@@ -258,25 +259,25 @@ class _Lockstep:
         """Steps from one state, that of the first backend after each; then the same steps run freely."""
         run = self.run
         graph = step_graph(run.network.architecture, run.data, run.options.mini_batch_size, run.options)
-        function = instrumented(graph)
+        function, plain = instrumented(graph), step_function(graph)
         start = self._start(function)
-        compiled = {}
+        shown, real = {}, {}
         for subject in self.subjects:
             run.announce(f"{subject.specification}: compiling a step")
-            compiled[subject] = subject.compile(function)
+            shown[subject], real[subject] = subject.compile(function), subject.compile(plain)
         state = start
         for step in range(run.steps):
             given, after = self._inputs(step), {}
-            for subject, executable in compiled.items():
+            for subject, executable in shown.items():
                 run.announce(f"{subject.specification}: step {step}")
                 found = subject.call(executable, given, state)
                 after[subject] = found.state
                 verdicts = judge_step(subject, graph, run.data.scale, given, state, found)
                 self._take(subject, "training", step, verdicts)
                 if step == 0:
-                    self._whole(subject, graph, given, state, found)
+                    self._whole(subject, real[subject], given, state, found)
             state = after[self.subjects[0]]
-        self._run_freely(graph, start)
+        self._run_freely(real, start)
 
     def _start(self, function: G.Function) -> dict[str, HostArray]:
         """The network's arrays; velocities begin at 0, as in a run."""
@@ -306,14 +307,14 @@ class _Lockstep:
     def _whole(
         self,
         subject: Subject,
-        graph: StepGraph,
+        executable: Executable,
         inputs: dict[str, HostArray],
         state: dict[str, HostArray],
         instrumented: Results,
     ) -> None:
         """The first step as it is really run, judged from end to end where that proves something."""
         self.run.announce(f"{subject.specification}: the step without further outputs")
-        verdict = judge_whole(subject, step_function(graph), inputs, state, instrumented)
+        verdict = judge_whole(subject, executable, inputs, state, instrumented)
         values, last = {**inputs, **state}, len(self.run.network.layers)
         verdicts = [LayerJudgement(last, "whole", judgement, values) for judgement in verdict.judgements]
         self._take(subject, "training", 0, verdicts)
@@ -330,11 +331,10 @@ class _Lockstep:
                 subject.specification, "training", 0, last, names, problem, ""
             )
 
-    def _run_freely(self, graph: StepGraph, start: dict[str, HostArray]) -> None:
-        function = step_function(graph)
-        for subject in self.subjects:
+    def _run_freely(self, real: Mapping[Subject, Executable], start: dict[str, HostArray]) -> None:
+        for subject, executable in real.items():
             self.run.announce(f"{subject.specification}: running freely")
-            executable = subject.compile(function)
+            function = executable.function
             state = {name: start[name] for name in function.state}
             for step in range(self.run.steps):
                 given = self._inputs(step)
@@ -355,9 +355,8 @@ class _Lockstep:
 
 
 def _parting(subject: Subject, phase: Phase, step: int, verdict: LayerJudgement) -> FirstParting:
-    error = DisagreementError(verdict.judgement, verdict.values)
-    error.subject = subject
     judgement = verdict.judgement
+    error = DisagreementError(judgement, verdict.values, subject)
     return FirstParting(
         subject.specification,
         phase,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from isograd.cli.output import plain_data
 from isograd_conformance.layers import Kind
@@ -194,10 +194,6 @@ class CrossCheck:
         return data
 
 
-def _order(key: tuple[int, str, str]) -> tuple[int, int, int]:
+def _order(key: tuple[int, Phase, Kind]) -> tuple[int, int, int]:
     layer, phase, kind = key
-    return (
-        layer,
-        ["prediction", "training"].index(phase),
-        ["output", "cost", "gradient", "update", "whole"].index(kind),
-    )
+    return layer, get_args(Phase).index(phase), get_args(Kind).index(kind)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from isograd.errors import IsogradError
 from isograd.graph import Function, Tensor, variable
 from isograd.graph.reference import evaluate
 from isograd.graph.tensor import rebuild, topological
-from isograd_conformance.bounds import Judgement, judge
+from isograd_conformance.bounds import Judgement
+from isograd_conformance.checks import judge_call
 from isograd_conformance.subject import HostArray, HostArrays, Subject
 
 
@@ -33,9 +35,8 @@ class Parting:
         The smallest one that shows it: the node on variables, or all that the node is computed from.
     inputs, state : dict of name to ndarray
         Of `function`.
-    output : str
-        The output or the updated state of `function` that is wrong.
     judgement : Judgement
+        Of the output or state of `function` that is wrong.
     """
 
     node: Tensor
@@ -44,7 +45,6 @@ class Parting:
     function: Function
     inputs: dict[str, HostArray]
     state: dict[str, HostArray]
-    output: str
     judgement: Judgement
 
 
@@ -60,11 +60,7 @@ def first_parting(subject: Subject, function: Function, values: HostArrays) -> P
     """
     nodes = topological([*function.outputs.values(), *function.updates.values()])
     known = dict(zip(map(id, nodes), evaluate(nodes, values), strict=True))
-    for parting in _alone(subject, nodes, known):
-        return parting
-    for parting in _together(subject, function, nodes, values):
-        return parting
-    return None
+    return next(chain(_alone(subject, nodes, known), _together(subject, function, nodes, values)), None)
 
 
 def _alone(subject: Subject, nodes: list[Tensor], known: Mapping[int, HostArray]) -> Iterator[Parting]:
@@ -119,18 +115,14 @@ def _parted(
     """A parting for the first result of the function that is wrong. What the backend refuses is none."""
     for judgement in judged(subject, function, inputs, state):
         if judgement.problem is not None:
-            if not alone and judgement.tensor is not node:
-                node = judgement.tensor
-            yield Parting(node, position, alone, function, inputs, state, judgement.name, judgement)
+            wrong = node if alone else judgement.tensor
+            yield Parting(wrong, position, alone, function, inputs, state, judgement)
             return
 
 
 def judged(subject: Subject, function: Function, inputs: HostArrays, state: HostArrays) -> list[Judgement]:
-    """Every output and update of a function on a backend, held to its bound; none where it is refused."""
+    """Every output and state of a function on a backend, held to its bound; none where it is refused."""
     try:
-        results = subject.call(subject.compile(function), inputs, state)
+        return judge_call(subject, function, inputs, state)
     except IsogradError:
         return []
-    wanted = {**function.outputs, **function.updates}
-    found = {**results.outputs, **{name: results.state[name] for name in function.updates}}
-    return judge(found, wanted, {**inputs, **state}, subject.arithmetic)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isograd import plugins
 from isograd.errors import IsogradError
 from isograd.graph import Function, format_graph
 from isograd.graph.tensor import topological
@@ -16,6 +15,7 @@ from isograd_conformance.diagnosis.hints import hint
 from isograd_conformance.diagnosis.localise import Parting, first_parting, judged
 from isograd_conformance.diagnosis.script import as_script
 from isograd_conformance.diagnosis.shrink import smallest
+from isograd_conformance.options import usable
 from isograd_conformance.subject import Subject
 
 
@@ -106,7 +106,7 @@ def _diagnosis(subject: Subject, parting: Parting, advice: str) -> Diagnosis:
     how = "by itself" if parting.alone else "as a part of the graph; by itself, each of its nodes is right"
     element, found, expected = _worst_element(judgement)
     title = f"{subject.specification} computes {parting.node.primitive} otherwise than the reference."
-    if not advice and not parting.alone and parting.output in parting.function.updates:
+    if not advice and not parting.alone and judgement.name.startswith("state "):
         advice = "only where state is updated: is an old value read after it was overwritten?"
     return Diagnosis(
         f"{subject.specification} first parts from the reference at {parting.node.primitive}, {how}.",
@@ -139,9 +139,7 @@ def _worst_element(judgement: Judgement) -> tuple[str, str, str]:
     wrong = wrong_elements(found, judgement.held)
     if not wrong.any():
         return "all", found.dtype.name, judgement.tensor.dtype
-    with np.errstate(all="ignore"):
-        ratios = np.nan_to_num(abs(found.astype(float) - value) / error, nan=np.inf, posinf=np.inf)
-    at = np.unravel_index(np.argmax(np.where(wrong, ratios, -1)), found.shape)
+    at = np.unravel_index(np.argmax(np.where(wrong, judgement.held.ratios(found), -1)), found.shape)
     bound = 2 * float(error[at])
     return str([int(i) for i in at]), str(found[at]), f"{value[at]!s} +- {bound:.3g}"
 
@@ -166,8 +164,8 @@ def _other_verdicts(subject: Subject, parting: Parting) -> dict[str, str]:
 def _others(subject: Subject) -> list[Subject]:
     """The usable backends but for the subject's; one that can not be made is left out."""
     made = []
-    for name, descriptor in sorted(plugins.backend_descriptors().items()):
-        if name == subject.backend.name or descriptor.missing():
+    for name in usable():
+        if name == subject.backend.name:
             continue
         try:
             made.append(Subject.choose(name))

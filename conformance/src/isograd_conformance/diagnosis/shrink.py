@@ -61,7 +61,7 @@ def _parting(subject: Subject, case: _Case) -> Parting | None:
     for judgement in judged(subject, function, inputs, {}):
         if judgement.problem is not None:
             node, position = function.outputs["result"], len(function.nodes) - 1
-            return Parting(node, position, True, function, inputs, {}, "result", judgement)
+            return Parting(node, position, True, function, inputs, {}, judgement)
     return None
 
 

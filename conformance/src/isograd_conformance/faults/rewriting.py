@@ -11,8 +11,9 @@ from isograd import graph as G
 from isograd.backend import Array, Backend, Executable
 from isograd.graph import Function, Tensor
 from isograd.graph.tensor import PRIMITIVES, rebuild, topological
+from isograd.interpreter import Interpreter
 from isograd_conformance.faults.fault import Apply
-from isograd_conformance.faults.wrapping import Arrays, Made, Wrapped, wrapped_by
+from isograd_conformance.faults.wrapping import Arrays, Wrapped, wrapped_by
 from isograd_conformance.subject import HostArray
 
 # From the operands and the attributes of a node to what takes its place: a tensor, or its value.
@@ -90,7 +91,14 @@ class NodeByNode(Wrapped):
         made = super().compile(function, device)
         if not self.everything and not any(node.primitive in self.table for node in function.nodes):
             return made
-        return _Interpreted(self, function, made.device)
+        device = made.device
+        return _Interpreted(
+            function,
+            device,
+            lambda node, *operands: self._value(node, list(operands), device),
+            constant=lambda array: self.inner.to_device(array, device),
+            to_host=self.to_host,
+        )
 
     def run_steps(
         self, executable: Executable, state: Arrays, resident: Arrays, per_step: Arrays, steps: int
@@ -102,10 +110,8 @@ class NodeByNode(Wrapped):
     def execution(self, executable: Executable) -> str:
         return "" if isinstance(executable, _Interpreted) else super().execution(executable)
 
-    def value(self, node: Tensor, operands: list[Array], device: str) -> Array:
+    def _value(self, node: Tensor, operands: list[Array], device: str) -> Array:
         """The value of one node, on the device."""
-        if node.primitive == "constant":
-            return self.inner.to_device(node.attributes["value"], device)
         evaluate = self.table.get(node.primitive)
         if evaluate is None:
             return self._alone(node, device)({f"x{i}": x for i, x in enumerate(operands)}, {})[0]["y"]
@@ -127,24 +133,8 @@ class NodeByNode(Wrapped):
         return self._single[key]
 
 
-class _Interpreted:
-    """A function run node by node."""
-
-    def __init__(self, backend: NodeByNode, function: Function, device: str) -> None:
-        self.backend, self.function, self.device = backend, function, device
-
-    def __call__(self, inputs: Arrays, state: Arrays) -> Made:
-        self.function.check_call(inputs, state, to_host=self.backend.to_host)
-        known: dict[int, Array] = {}
-        given = {**inputs, **state}
-        for node in self.function.nodes:
-            if node.primitive == "variable":
-                known[id(node)] = given[node.name]
-            else:
-                operands = [known[id(x)] for x in node.inputs]
-                known[id(node)] = self.backend.value(node, operands, self.device)
-        outputs = {name: known[id(t)] for name, t in self.function.outputs.items()}
-        return outputs, {**state, **{name: known[id(t)] for name, t in self.function.updates.items()}}
+class _Interpreted(Interpreter):
+    """A function that `NodeByNode` runs, and not the wrapped backend."""
 
 
 def rewritten(**table: Replace) -> Apply:

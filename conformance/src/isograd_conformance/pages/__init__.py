@@ -6,6 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+# On the terminal, what the classes of the pages' cells are in CSS.
+COLOURS = {"good": "green", "bad": "bold red", "note": "yellow", "none": "dim"}
+
 
 def render(template: str, **values: Any) -> str:
     """The page that a template of this package makes of the values, which are escaped."""

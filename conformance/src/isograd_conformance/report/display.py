@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from isograd_conformance.bounds.tally import VACUOUS
-from isograd_conformance.pages import render
+from isograd_conformance.pages import COLOURS, render
 from isograd_conformance.report.matrix import Cell, Matrix, Report
 from isograd_conformance.report.records import Status
 
@@ -30,7 +30,6 @@ STYLES: dict[Status, str] = {
     "unsupported": "none",
     "not run": "none",
 }
-_COLOURS = {"good": "green", "bad": "bold red", "note": "yellow", "none": "dim"}
 
 
 def print_report(report: Report, console: Console, *, tables: bool) -> None:
@@ -86,7 +85,7 @@ def _marks(cells: Mapping[str, Cell], dtypes: list[str]) -> Text:
     for dtype in dtypes:
         cell = cell_of(cells, dtype)
         status: Status = cell.status if cell else "not run"
-        text.append(MARKS[status] if cell else " ", style=_COLOURS[STYLES[status]])
+        text.append(MARKS[status] if cell else " ", style=COLOURS[STYLES[status]])
     return text
 
 
@@ -106,7 +105,7 @@ def _areas(matrix: Matrix) -> Table:
         table.add_row(
             row["area"],
             row["judges"],
-            Text(row["status"], style=_COLOURS[row["style"]]),
+            Text(row["status"], style=COLOURS[row["style"]]),
             str(row["tests"]),
             f"{row['elements']:,}" if row["elements"] else "",
             row["vacuous"],

@@ -61,9 +61,9 @@ class Recorder:
 
         assert isinstance(item, pytest.Function)
         tally.reset()
-        item.stash[_RECORD] = _record(item)
         # The same mapping is filled in when the test has run; each phase's report takes a copy of the list.
-        item.user_properties.append(item.stash[_RECORD].as_property())
+        item.stash[_VALUES] = asdict(_record(item))
+        item.user_properties.append((PROPERTY, item.stash[_VALUES]))
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -71,7 +71,7 @@ class Recorder:
         try:
             return (yield)
         finally:
-            if _RECORD in item.stash:
+            if _VALUES in item.stash:
                 _count(item)
 
     @pytest.hookimpl(wrapper=True)
@@ -79,12 +79,12 @@ class Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
-        if _RECORD in item.stash and call.when == "call":
+        if _VALUES in item.stash and call.when == "call":
             if report.failed and call.excinfo is not None:
                 _explain(item, report, call.excinfo.value)
             for entry in self._expected:
                 if entry.matches(item.nodeid):
-                    _expect(report, entry)
+                    _expect(report, entry, item.stash[_VALUES])
         return report
 
     def pytest_terminal_summary(self, terminalreporter: Any, config: pytest.Config) -> None:
@@ -120,7 +120,8 @@ class Recorder:
             write_text(self._html, as_page(report))
 
 
-_RECORD = pytest.StashKey[Record]()
+# What the report of a test carries: its `Record` as plain data.
+_VALUES = pytest.StashKey[dict[str, Any]]()
 
 
 def _in_suite(item: pytest.Item) -> bool:
@@ -152,8 +153,7 @@ def _count(item: pytest.Item) -> None:
     from isograd_conformance.subject import Subject
 
     assert isinstance(item, pytest.Function)
-    values = dict(item.user_properties)[PROPERTY]
-    assert isinstance(values, dict)
+    values = item.stash[_VALUES]
     values |= {name: getattr(tally, name) for name in ("elements", "vacuous", "unlikely", "worst")}
     values["dtypes"] = sorted(tally.dtypes)
     subject = item.funcargs.get("subject")
@@ -170,9 +170,7 @@ def _explain(item: pytest.Item, report: pytest.TestReport, error: BaseException)
         return
     diagnosis = str(diagnose(found))
     report.sections.append((SECTION, diagnosis))
-    values = dict(item.user_properties)[PROPERTY]
-    assert isinstance(values, dict)
-    values["diagnosis"] = diagnosis
+    item.stash[_VALUES]["diagnosis"] = diagnosis
 
 
 def _disagreement(error: BaseException | None) -> Any:
@@ -186,7 +184,7 @@ def _disagreement(error: BaseException | None) -> Any:
     return _disagreement(error.__cause__) if error is not None and error.__cause__ else None
 
 
-def _expect(report: pytest.TestReport, entry: ExpectedFailure) -> None:
+def _expect(report: pytest.TestReport, entry: ExpectedFailure, values: dict[str, Any]) -> None:
     """Turn an expected failure's report into one; a test that passes must have its example still fail."""
     if report.skipped:
         return
@@ -205,8 +203,6 @@ def _expect(report: pytest.TestReport, entry: ExpectedFailure) -> None:
             return
     report.outcome = "skipped"
     report.wasxfail = entry.reason
-    values = dict(report.user_properties)[PROPERTY]
-    assert isinstance(values, dict)
     values["message"] = entry.reason
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import pytest
@@ -59,10 +59,6 @@ class Record:
     status: Status = "not run"
     message: str = ""
     diagnosis: str = ""
-
-    def as_property(self) -> tuple[str, dict[str, Any]]:
-        """For `pytest.Item.user_properties`."""
-        return PROPERTY, asdict(self)
 
 
 def records(reports: Iterable[pytest.TestReport]) -> list[Record]:

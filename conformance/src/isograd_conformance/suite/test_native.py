@@ -13,30 +13,21 @@ from hypothesis import strategies as st
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd.errors import IsogradError
-from isograd.training.step import StepOptions, gradient_function, step_graph
+from isograd.training.step import GRADIENT, StepOptions, gradient_function, step_graph
 from isograd_conformance.checks import check_executable, hold, require, same
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import SEEDS, arguments, normal
 from isograd_conformance.strategies.networks import layer_lists, toy_digits
 from isograd_conformance.subject import HostArrays, Results, Subject
+from isograd_conformance.witnesses import with_gradients
 
 pytestmark = pytest.mark.judges("native")
-
-GRADIENT = "gradient/"
 
 
 @pytest.fixture(autouse=True)
 def _declared(subject: Subject) -> None:
     if not subject.capabilities.native_gradient:
         pytest.skip(f"{subject.specification} does not declare native_gradient")
-
-
-def with_gradients(function: G.Function, cost: str, wrt: list[str]) -> G.Function:
-    """The function with the symbolic gradients as further outputs, under the names of the native ones."""
-    variables = {**function.inputs, **function.state}
-    found = G.grad(function.outputs[cost], [variables[name] for name in wrt])
-    outputs = {GRADIENT + name: g for name, g in zip(wrt, found, strict=True)}
-    return G.Function(function.inputs, {**function.outputs, **outputs}, function.state, function.updates)
 
 
 def check_gradients(

@@ -146,7 +146,9 @@ def test_further_outputs_of_a_step_change_nothing_but_rounding(dtype: str, subje
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=3, dtype=dtype)
     case = first_step(net, toy_digits(), BATCH, 0.1, 0.5, True)
     instrumented = subject.call(subject.compile(case.function), case.inputs, case.state)
-    verdict = judge_whole(subject, step_function(case.graph), case.inputs, case.state, instrumented)
+    verdict = judge_whole(
+        subject, subject.compile(step_function(case.graph)), case.inputs, case.state, instrumented
+    )
     verdict.raise_for_problem(subject, {**case.inputs, **case.state})
     assert verdict.judgements or dtype != "float64"
 

@@ -36,6 +36,20 @@ def added(shape: Any, where: Any, values: Array) -> Array:
 defvjp(added, lambda y, shape, where, values: lambda g: g[where], argnums=(2,))
 
 
+# By autograd's own rules a number that is spread over no element at all has no gradient, but an error.
+broadcast_to = primitive(lambda x, shape: np.broadcast_to(x, shape))
+
+
+def gathered(g: Array, shape: Any) -> Array:
+    """The sum over the axes that were added or spread."""
+    added_axes = g.ndim - len(shape)
+    spread = (added_axes + a for a, n in enumerate(shape) if n == 1)
+    return g.sum((*range(added_axes), *spread)).reshape(shape)
+
+
+defvjp(broadcast_to, lambda y, x, shape: lambda g: gathered(g, x.shape))
+
+
 @primitive
 def pad(x: Array, low: Any, high: Any, interior: Any, value: Any) -> Array:
     between = [i * max(n - 1, 0) for n, i in zip(x.shape, interior, strict=True)]
@@ -150,7 +164,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, shape: x.reshape(shape),
     "transpose": lambda x, axes: x.transpose(axes),
     # autograd's rule wants all axes to be there.
-    "broadcast_to": lambda x, shape: np.broadcast_to(x[(None,) * (len(shape) - x.ndim)], shape),
+    "broadcast_to": broadcast_to,
     "slice": lambda x, start, stop, step: x[tuple(map(slice, start, stop, step))],
     "pad": pad,
     "concat": lambda *xs, axis: np.concatenate(xs, axis),

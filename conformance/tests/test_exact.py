@@ -77,6 +77,14 @@ def test_an_infinity_is_near_what_is_beyond_the_range_alone() -> None:
     assert found == [(1,)]
 
 
+def test_where_nothing_is_known_no_value_is_far_but_what_is_no_number_stays_none() -> None:
+    target = np.empty(3, object)
+    target[:] = exact.number(1), exact.number(np.inf), exact.number(np.nan)
+    unknown = np.full(3, np.inf)
+    assert not exact.far(np.float32([np.nan, -np.inf, np.nan]), target, unknown)
+    assert exact.far(np.float32([np.nan, -np.inf, 1]), target, unknown) == [(2,)]
+
+
 @pytest.fixture
 def specification() -> ModuleType:
     """The suite's tests of the yardstick, which do not shrink."""

@@ -89,18 +89,22 @@ def _moved(value: Array, t: Any, direction: Array) -> Exact:
 def far(found: Array, value: Exact, error: Array) -> list[tuple[int, ...]]:
     """Where an array is farther from the exact value than twice the error.
 
-    An exact number beyond the range of the array's dtype is an infinity there.
+    An exact number beyond the range of the array's dtype is an infinity there. An infinite error says that
+    nothing is known, not even that there is a number: partial sums may overflow to both sides on the way to a
+    finite sum, and infinities of both signs add up to NaN.
     """
     return [at for at in np.ndindex(value.shape) if not _near(found[at], value[at], float(error[at]))]
 
 
 def _near(found: Any, value: Any, error: float) -> bool:
-    if not isinstance(value, int) or found.dtype.name in FLOATING:
-        with np.errstate(over="ignore"):
-            rounded = found.dtype.type(float(value))
-        if np.isnan(found) or is_nan(value):
-            return bool(np.isnan(found)) and is_nan(value)
-        if np.isinf(found) or np.isinf(rounded):
-            return bool(found == rounded) or error == np.inf
-        return bool(abs(number(found.item()) - number(value)) <= 2 * MP.mpf(error))
-    return bool(found.item() == value) or error == np.inf
+    if is_nan(value):
+        return bool(np.isnan(found))
+    if error == np.inf:
+        return True
+    if isinstance(value, int) and found.dtype.name not in FLOATING:
+        return bool(found.item() == value)
+    with np.errstate(over="ignore"):
+        rounded = found.dtype.type(float(value))
+    if not np.isfinite(found) or np.isinf(rounded):
+        return bool(found == rounded)
+    return bool(abs(number(found.item()) - number(value)) <= 2 * MP.mpf(error))

@@ -30,6 +30,8 @@ TEST_TOOLS = [
 SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+# Python compiles what is imported; compiling all of the libraries takes longer than unpacking them.
+PIP = ("--no-compile", "-c", "constraints.txt")
 # Tests are shared between the cores; those that need the same long training stay in one process.
 IN_PARALLEL = ("-n", "auto", "--dist", "loadgroup")
 
@@ -40,7 +42,7 @@ def install(session: nox.Session, folders: Sequence[str], *packages: str) -> Non
     All of them go into one call: pip then takes each of the project's own from here and none from an index.
     """
     editable = [argument for folder in folders for argument in ("-e", folder)]
-    session.install("-c", "constraints.txt", *editable, *packages)
+    session.install(*PIP, *editable, *packages)
 
 
 def backend_folders() -> list[str]:
@@ -108,11 +110,11 @@ def template(session: nox.Session) -> None:
     Arguments go to pytest.
     """
     # Not editable: so the wheels are seen to hold the template and the suite.
-    session.install("-c", "constraints.txt", "./core", "./conformance", "mypy>=1.15", "ruff>=0.9", XDIST)
+    session.install(*PIP, "./core", "./conformance", "mypy>=1.15", "ruff>=0.9", XDIST)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "generated")
         session.run("isograd", "new-backend", "generated", str(folder))
-        session.install("-c", "constraints.txt", "-e", f"{folder}[test]")
+        session.install(*PIP, "-e", f"{folder}[test]")
         with session.chdir(folder):
             session.run("pytest", *IN_PARALLEL, *session.posargs, env=ONE_THREAD)
             session.run("mypy", "--strict", "src", "tests")
@@ -132,7 +134,7 @@ def example(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style: ruff's rules and its format."""
-    session.install("-c", "constraints.txt", "ruff>=0.9")
+    session.install(*PIP, "ruff>=0.9")
     session.run("ruff", "check", *SOURCES)
     session.run("ruff", "format", "--check", *SOURCES)
 

@@ -109,3 +109,19 @@ def test_filters_and_images_of_one_row_or_column_that_are_transposed(subject: Su
             outputs[f"dx{name}"], outputs[f"dw{name}"] = G.grad((y * y).sum(), [x, w])
     function = G.Function(variables, outputs)
     check(subject, function, normal(0, variables))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_strides_that_leave_one_row_or_one_column_of_several_images(channels: int, subject: Subject) -> None:
+    """The stride then moves nowhere: kernels that fold an axis of one element into the next may err."""
+    dtype = subject.floating[0]
+    variables, outputs = {}, {}
+    for stride, shape in [((1, 2), (5, 4)), ((2, 1), (4, 5)), ((3, 3), (5, 5)), ((2, 4), (5, 4))]:
+        name = f"{stride} {shape}"
+        x = G.variable(f"x{name}", (2, channels, *shape), dtype)
+        w = G.variable(f"w{name}", (2, channels, 3, 3), dtype)
+        y = G.conv2d(x, w, stride=stride)
+        variables |= {x.name: x, w.name: w}
+        outputs[f"y{name}"] = y
+        outputs[f"dx{name}"], outputs[f"dw{name}"] = G.grad((y * y).sum(), [x, w])
+    check(subject, G.Function(variables, outputs), normal(0, variables))

@@ -115,7 +115,8 @@ def test_filters_and_images_of_one_row_or_column_that_are_transposed(subject: Su
 def test_strides_that_leave_one_row_or_one_column_of_several_images(channels: int, subject: Subject) -> None:
     """The stride then moves nowhere: kernels that fold an axis of one element into the next may err."""
     dtype = subject.floating[0]
-    variables, outputs = {}, {}
+    variables: dict[str, G.Tensor] = {}
+    outputs: dict[str, G.Tensor] = {}
     for stride, shape in [((1, 2), (5, 4)), ((2, 1), (4, 5)), ((3, 3), (5, 5)), ((2, 4), (5, 4))]:
         name = f"{stride} {shape}"
         x = G.variable(f"x{name}", (2, channels, *shape), dtype)

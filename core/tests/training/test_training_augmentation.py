@@ -131,7 +131,8 @@ def test_between_pixels_the_four_neighbours_are_weighted_by_area(
 @given(st.floats(-8, 8), st.floats(-math.pi, math.pi))
 def test_the_elementary_functions_are_theirs_within_the_bound_of_horners_rule(x: float, angle: float) -> None:
     # Higham 2002, equation 5.3: gamma_2n times the sum of the magnitudes of all terms, n = 40 or, in
-    # the squared angle with a rounding of its own, 20; a rounding more for the coefficients and for the reciprocal.
+    # the squared angle with a rounding of its own, 20; a rounding more for the coefficients
+    # and for the reciprocal.
     unit = 2.0**-53
     assert exp(np.array([x]))[0] == pytest.approx(math.exp(x), rel=84 * unit)
     sine, cosine = sine_and_cosine(np.array([angle]))

@@ -198,6 +198,17 @@ def test_uniform_is_53_bits_of_the_word(
     assert drawn.ravel().tolist() == [(one >> 11) * 2.0**-53 for one in expected]
 
 
+@given(word, path_text, st.integers(0, 2**63), word, shapes, st.integers(0, 3))
+def test_the_uniforms_of_successive_steps_are_those_of_each_step(
+    seed: int, path: str, first: int, epoch: int, shape: tuple[int, ...], steps: int
+) -> None:
+    drawn = random.uniforms(seed, "augment", path, epoch=epoch, first_step=first, steps=steps, shape=shape)
+    assert drawn.shape == (steps, *shape)
+    for step, row in enumerate(drawn, first):
+        alone = random.uniform(seed, "augment", path, shape=shape, step=step, epoch=epoch)
+        assert row.tobytes() == alone.tobytes()
+
+
 @given(word, path_text, word, word, shapes, probabilities)
 def test_mask_is_uniform_below_the_keeping_probability(
     seed: int, path: str, step: int, epoch: int, shape: tuple[int, ...], p: float

@@ -14,12 +14,14 @@ from isograd.architecture import Architecture, initial_arrays
 from isograd.backend import Array, Backend
 from isograd.backend_choice import BackendChoice, choose_backend
 from isograd.data import Dataset, as_dataset
+from isograd.data.expanded import Expanded
 from isograd.errors import ArgumentError
 from isograd.graph import Tensor
 from isograd.graph.function import check_array
 from isograd.graph.tensor import Shape
 from isograd.layers import InitialiserLike, Layer, Mode
 from isograd.training import checkpoint
+from isograd.training.augmentation import Augmentation
 from isograd.training.callbacks import Callback
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
@@ -284,7 +286,7 @@ class Network:
 
     def SGD(  # noqa: N802 (the chapter's name)
         self,
-        training_data: Data,
+        training_data: Data | Expanded,
         epochs: int,
         mini_batch_size: int,
         eta: float | str | Callable[[int], float],
@@ -306,6 +308,7 @@ class Network:
         max_steps: int | None = None,
         progress: bool | None = None,
         threads: int | None = None,
+        augmentation: Augmentation | Sequence[Augmentation] | None = None,
     ) -> History:
         """Train by mini-batch stochastic gradient descent.
 
@@ -315,7 +318,7 @@ class Network:
 
         Parameters
         ----------
-        training_data : Dataset or (inputs, labels)
+        training_data : Dataset, (inputs, labels) or `isograd.data.expanded` of one of them
             inputs (n, *features), flat or of `input_shape`; labels (n,), from 0 to the number of classes - 1.
         epochs : int
         mini_batch_size : int
@@ -359,6 +362,10 @@ class Network:
             Show a progress bar on the error stream; None: only on a terminal.
         threads : int, optional
             How many threads the backend may use; None leaves that alone.
+        augmentation : Augmentation or sequence of them, optional
+            Random changes of the training images, drawn anew for each image in each epoch
+            (`isograd.training.augmentation`); the first one changes the image first. It needs data whose
+            examples are images (channels, height, width). Evaluation has the images as they are.
 
         Returns
         -------
@@ -398,6 +405,7 @@ class Network:
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
             max_steps=max_steps,
+            augmentation=augmentation,
         )
         return train(self, plan, backend, resume=resume, progress=progress, threads=threads)
 

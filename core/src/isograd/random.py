@@ -18,6 +18,9 @@ word i
     Element ``i % 4`` of Philox4x64-10(key, (1 + i // 4, step, epoch, 0)). Arrays are filled in C order.
 uniform
     ``k * 2**-53`` with ``k = word >> 11``: exact, in [0, 1).
+augmentation
+    Uniforms, purpose ``"augment"``, path the augmentation's place in its list and its type, such as
+    ``"0.Affine"``; shape (rows, ...), as its class says.
 dropout mask
     ``uniform < 1 - p``, purpose ``"dropout"``, path that of the layer; ``1 - p`` is rounded to double
     precision.
@@ -57,7 +60,7 @@ import numpy.typing as npt
 
 from isograd.errors import ArgumentError, ArgumentTypeError
 
-__all__ = ["keep_mask", "keep_masks", "normal", "permutation", "uniform", "words"]
+__all__ = ["keep_mask", "keep_masks", "normal", "permutation", "uniform", "uniforms", "words"]
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -112,6 +115,29 @@ def uniform(
     for block, raw in _blocks(_generator(seed, purpose, path, step, epoch), result):
         np.multiply(raw >> 11, 2.0**-53, out=block)
     return result.reshape(shape)
+
+
+def uniforms(
+    seed: int,
+    purpose: str,
+    path: str,
+    *,
+    epoch: int,
+    first_step: int,
+    steps: int,
+    shape: Sequence[int],
+) -> npt.NDArray[np.float64]:
+    """The uniform numbers of successive steps: float64 of shape (steps, *shape).
+
+    Row i is `uniform` at step ``first_step + i``, bit for bit, however the steps are divided into chunks.
+    """
+    shape = _shape(shape)
+    steps = _integer("steps", steps, 2**63)
+    result = np.empty((steps, math.prod(shape)))
+    for row, generator in zip(result, _each_step(seed, purpose, path, epoch, first_step, steps), strict=True):
+        for block, raw in _blocks(generator, row):
+            np.multiply(raw >> 11, 2.0**-53, out=block)
+    return result.reshape(steps, *shape)
 
 
 def normal(
@@ -190,22 +216,31 @@ def keep_masks(
     """
     shape = _shape(shape)
     steps = _integer("steps", steps, 2**63)
-    first_step = _integer("first_step", first_step, _WORD_LIMIT - max(steps - 1, 0))
     if not isinstance(p_dropout, int | float | np.floating) or not 0 <= p_dropout <= 1:
         raise ArgumentError(f"p_dropout: expected a probability from 0 to 1, got {p_dropout!r}")
     # (word >> 11) * 2**-53 < keep  <=>  word < ceil(keep * 2**53) * 2**11,
     # every step exact: one integer comparison instead of a shift, a conversion and a product.
     bound = math.ceil((1.0 - float(p_dropout)) * 2.0**53) << 11
     masks = np.zeros((steps, math.prod(shape)), np.bool_)
-    generator = _generator(seed, "dropout", path, first_step, epoch)
-    state = generator.state
-    for row, mask in enumerate(masks if bound else ()):
-        # Ten times quicker than a new generator; the buffer of this state is empty, so no old word stays.
-        state["state"]["counter"][1] = first_step + row
-        generator.state = state
-        for block, raw in _blocks(generator, mask):
+    generators = _each_step(seed, "dropout", path, epoch, first_step, steps)
+    for mask, generator in zip(masks, generators, strict=True):
+        for block, raw in _blocks(generator, mask) if bound else ():
             np.less_equal(raw, np.uint64(bound - 1), out=block)
     return masks.reshape(steps, *shape)
+
+
+def _each_step(
+    seed: int, purpose: str, path: str, epoch: int, first_step: int, steps: int
+) -> Iterator[np.random.Philox]:
+    """The generators of successive steps, each to be used before the next is asked for."""
+    first_step = _integer("first_step", first_step, _WORD_LIMIT - max(steps - 1, 0))
+    generator = _generator(seed, purpose, path, first_step, epoch)
+    state = generator.state
+    for step in range(first_step, first_step + steps):
+        # Ten times quicker than a new generator; the buffer of this state is empty, so no old word stays.
+        state["state"]["counter"][1] = step
+        generator.state = state
+        yield generator
 
 
 def _generator(seed: int, purpose: str, path: str, step: int, epoch: int) -> np.random.Philox:

@@ -28,13 +28,16 @@
     drop_last = false
     early_stopping = 10
     checkpoint_every = 1
+    augmentation = [{ type = "Affine", rotation = 15 }]    # `isograd.training.augmentation`, in this order
 
     [data]
     name = "mnist"                    # of an installed data set; or `path`, as seen from this file
     validation_size = 1000            # held out of the training data, where the source has no such part
+    expanded = false                  # whether each image's four shifts by one pixel join the training data
 
 Only `input_shape`, `layers`, `epochs`, `mini_batch_size`, `eta` and the data are required. This module
-imports neither NumPy nor any layer: `RunFile.layers` and `RunFile.eta` do.
+imports neither NumPy nor any layer: `RunFile.layers`, `RunFile.eta` and
+`RunFile.augmentation` do.
 """
 
 from __future__ import annotations
@@ -56,6 +59,7 @@ from isograd.errors import ArgumentError, FileAccessError, FileFormatError, Isog
 
 if TYPE_CHECKING:
     from isograd.layers import Layer
+    from isograd.training.augmentation import Augmentation
     from isograd.training.schedules import Eta
 
 FORMAT = 1
@@ -80,7 +84,8 @@ class NetworkTable:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTable:
-    """The table `training`: the arguments of `Network.SGD` of the same names; `eta` is still plain data."""
+    """The table `training`: the arguments of `Network.SGD` of the same names; `eta` and
+    `augmentation` are still plain data."""
 
     epochs: int
     mini_batch_size: int
@@ -92,6 +97,7 @@ class TrainingTable:
     drop_last: bool = False
     early_stopping: int | None = None
     checkpoint_every: int | None = None
+    augmentation: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,7 @@ class DataTable:
     name: str | None = None
     path: str | None = None
     validation_size: int | None = None
+    expanded: bool = False
 
     def __post_init__(self) -> None:
         if (self.name is None) == (self.path is None):
@@ -182,6 +189,21 @@ class RunFile:
 
         try:
             return schedules.from_data(self.training.eta)
+        except IsogradError as error:
+            raise FileFormatError(f"{self.name}: training.{error}") from error
+
+    def augmentation(self) -> tuple[Augmentation, ...]:
+        """What changes the training images.
+
+        Raises
+        ------
+        FileFormatError
+            If a table is no augmentation.
+        """
+        from isograd.training import augmentation
+
+        try:
+            return augmentation.from_data(self.training.augmentation)
         except IsogradError as error:
             raise FileFormatError(f"{self.name}: training.{error}") from error
 

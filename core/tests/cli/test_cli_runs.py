@@ -51,7 +51,13 @@ run_files = tables(
     format=st.just(1),
     name=names,
     network=tables(NetworkTable, layers=st.lists(layers).map(tuple)),
-    training=tables(TrainingTable, eta=numbers | texts | schedules, lmbda=numbers, momentum=numbers),
+    training=tables(
+        TrainingTable,
+        eta=numbers | texts | schedules,
+        lmbda=numbers,
+        momentum=numbers,
+        augmentation=st.lists(schedules).map(tuple),
+    ),
     data=tables(DataTable, name=texts, path=st.none()) | tables(DataTable, name=st.none(), path=texts),
 )
 
@@ -232,12 +238,18 @@ CHAPTER = {
     "dbl_conv": (60, 0.1, 0.0, CONV_1 + CONV_2 + FLAT_2 * 100 + 100 + 1010),
     "dbl_conv_tanh": (60, 0.1, 0.0, CONV_1 + CONV_2 + FLAT_2 * 100 + 100 + 1010),
     "dbl_conv_relu": (60, 0.03, 0.1, CONV_1 + CONV_2 + FLAT_2 * 100 + 100 + 1010),
+    **{
+        name: (60, 0.03, 0.1, CONV_1 + CONV_2 + (FLAT_2 + 1) * n + (n + 1) * n * extra + (n + 1) * 10)
+        for family, extra in (("expanded", 0), ("double_fc", 1))
+        for name, n in ((family, 100), (f"{family}_300", 300), (f"{family}_1000", 1000))
+    },
     "double_fc_dropout": (40, 0.03, 0.0, CONV_1 + CONV_2 + FLAT_2 * 1000 + 1000 + 1001000 + 10010),
 }
-ACTIVATIONS = {"dbl_conv_tanh": "tanh", "dbl_conv_relu": "relu", "double_fc_dropout": "relu"}
+EXPANDED = [name for name in CHAPTER if name.startswith(("expanded", "double_fc"))]
+ACTIVATIONS = {"dbl_conv_tanh": "tanh", "dbl_conv_relu": "relu", **dict.fromkeys(EXPANDED, "relu")}
 
 
-def test_the_presets_are_the_chapters_experiments_on_plain_data() -> None:
+def test_the_presets_are_the_chapters_experiments() -> None:
     assert runs.presets() == tuple(sorted(f"chapter6/{name}" for name in CHAPTER))
 
 
@@ -248,6 +260,8 @@ def test_a_preset_is_the_chapters_experiment(name: str) -> None:
     assert run.name == f"chapter6/{name}"
     assert run.summary
     assert (run.training.epochs, run.eta(), run.training.lmbda) == (epochs, eta, lmbda)
+    assert run.data.expanded == (name in EXPANDED)
+    assert run.augmentation() == ()
     assert (run.training.mini_batch_size, run.network.init, run.data.name) == (10, "chapter", "mnist")
     architecture = Architecture(run.layers(), run.network.input_shape, run.dtype)
     assert sum(math.prod(spec.shape) for spec in architecture.parameters.values()) == parameters

@@ -66,6 +66,10 @@ class Report(Callback):
             )
         else:
             print(f"{self._network.summary()}\n\n{self._run.name} on {self._run.backend}, to {self._folder}")
+            if self._run.data.expanded:
+                print("training data: each image and its shifts by one pixel")
+            for spec in self._run.augmentation():
+                print(f"augmentation: {spec}")
             sys.stdout.flush()
         self._show_bar()
 

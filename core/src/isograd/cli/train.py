@@ -200,10 +200,11 @@ def _train(
     """Carry the run out; its history and its folder, which is `resumed` for one that goes on."""
     from isograd.backend_choice import choose_backend
     from isograd.cli.report import Report
-    from isograd.data import load_dataset
+    from isograd.data import expanded, load_dataset
 
     network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else _new_network(run)
     training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
+    data = expanded(training) if run.data.expanded else training
     choice = choose_backend(backend, run.backend)
     threads = threads_for(choice.backend, run.threads)
     run = run.override({"backend": f"{choice.backend.name}:{choice.device}", "threads": threads})
@@ -212,7 +213,7 @@ def _train(
         Report(run, folder, network, as_json) as report,
     ):
         history = network.SGD(
-            training,
+            data,
             run.training.epochs,
             run.training.mini_batch_size,
             run.eta(),
@@ -232,6 +233,7 @@ def _train(
             resume=resumed is not None,
             progress=False,
             threads=run.threads,
+            augmentation=run.augmentation(),
         )
         report.finish(history)
     return history, folder

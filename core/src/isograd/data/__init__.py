@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from isograd.data.dataset import Dataset, as_dataset
+from isograd.data.expanded import expanded
 from isograd.data.idx import read_idx, read_idx_folder, read_idx_pair
 from isograd.data.loading import load_dataset
 from isograd.data.mnist_pickle import read_mnist_pickle
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "DatasetSplits",
     "as_dataset",
+    "expanded",
     "load_dataset",
     "read_idx",
     "read_idx_folder",

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+from isograd.training.augmentation import Affine, Augmentation, Elastic, OnePixelShifts
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.history import EpochRecord, History
 from isograd.training.schedules import ExponentialDecay, LinearDecay, Schedule, StepDecay
 
 __all__ = [
+    "Affine",
+    "Augmentation",
     "Callback",
+    "Elastic",
     "EpochRecord",
     "ExponentialDecay",
     "History",
     "LinearDecay",
+    "OnePixelShifts",
     "Progress",
     "Schedule",
     "StepDecay",

@@ -1,4 +1,4 @@
-"""What the host draws for a chunk of steps: rows, dropout masks and the learning rate, one row a step."""
+"""What the host draws for a chunk of steps: rows, images, masks and the learning rate, one row a step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from isograd import random
 from isograd.architecture import Architecture
-from isograd.training.step import MASK
+from isograd.training.images import Images
+from isograd.training.step import IMAGES, MASK
 
 # How many steps a chunk has at most, and how many bytes its draws.
 CHUNK_STEPS = 256
@@ -49,15 +50,20 @@ def draw(
     order: npt.NDArray[np.int32],
     mini_batch_size: int,
     eta: float,
+    images: Images | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """The inputs that change from step to step, by name, each with a leading axis of `chunk.steps`.
 
     "rows" int32 (steps, rows), from `order`; "eta" (steps,) of the network's dtype; "mask/PATH" bool (steps,
-    rows, *shape).
+    rows, *shape). With `images`, "images" (steps, rows, *features) of their dtype too, and "rows" has the
+    places of the labels.
     """
     first = chunk.first_step * mini_batch_size
     rows = order[first : first + chunk.steps * chunk.rows].reshape(chunk.steps, chunk.rows)
-    draws: dict[str, npt.NDArray[Any]] = {"rows": rows, "eta": np.full(chunk.steps, eta, architecture.dtype)}
+    draws: dict[str, npt.NDArray[Any]] = {"eta": np.full(chunk.steps, eta, architecture.dtype)}
+    if images is not None:
+        draws[IMAGES], rows = images.make(seed, chunk.epoch, chunk.first_step, rows)
+    draws["rows"] = rows
     for path, spec in architecture.masks.items():
         draws[MASK + path] = random.keep_masks(
             seed,
@@ -71,8 +77,8 @@ def draw(
     return draws
 
 
-def steps_that_fit(architecture: Architecture, rows: int) -> int:
+def steps_that_fit(architecture: Architecture, rows: int, images: Images | None = None) -> int:
     """How many steps' draws stay within the limits; at least 1."""
     mask_bytes = sum(math.prod(spec.shape) for spec in architecture.masks.values())
-    row_bytes = np.dtype(np.int32).itemsize + mask_bytes
+    row_bytes = np.dtype(np.int32).itemsize + mask_bytes + (images.row_bytes if images is not None else 0)
     return max(1, min(CHUNK_STEPS, CHUNK_BYTES // (rows * row_bytes)))

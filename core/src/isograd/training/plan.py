@@ -14,11 +14,14 @@ import numpy as np
 
 from isograd.architecture import Architecture
 from isograd.data import Dataset, as_dataset
-from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd.data.expanded import Expanded
+from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.layers import functions
+from isograd.training import augmentation as augmentations
 from isograd.training import schedules
 from isograd.training.callbacks import Callback, checked_callbacks
 from isograd.training.checks import flag, number, optional_whole, whole
+from isograd.training.images import Images
 from isograd.training.step import StepOptions
 
 DATA_ARGUMENTS = ("training_data", "validation_data", "test_data")
@@ -34,6 +37,7 @@ AGREEMENT = (
     "drop_last",
     "early_stopping",
     "gradient",
+    "augmentation",
 )
 
 
@@ -43,12 +47,15 @@ class Plan:
 
     Attributes
     ----------
-    data : dict of str to Dataset or None
+    data : dict of str to Dataset, Expanded or None
         By the name of the argument.
+    training : Dataset or Expanded
+    images : Images, optional
+        Makes the images of each step on the host; None where the step gathers them from the data.
     """
 
-    data: dict[str, Dataset | None]
-    training: Dataset
+    data: dict[str, Dataset | Expanded | None]
+    training: Dataset | Expanded
     dtype: str
     epochs: int
     mini_batch_size: int
@@ -64,6 +71,17 @@ class Plan:
     checkpoint: Path | None
     checkpoint_every: int | None
     max_steps: int | None
+    augmentation: tuple[augmentations.Augmentation, ...]
+
+    @property
+    def base(self) -> Dataset:
+        """The training data as they are held."""
+        return self.training.base if isinstance(self.training, Expanded) else self.training
+
+    @cached_property
+    def images(self) -> Images | None:
+        made = self.augmentation or isinstance(self.training, Expanded)
+        return Images(self.training, self.augmentation) if made else None
 
     @property
     def full_steps(self) -> int:
@@ -81,7 +99,7 @@ class Plan:
         return self.full_steps + bool(self.last_rows)
 
     @property
-    def images(self) -> int:
+    def examples(self) -> int:
         """How many examples an epoch uses."""
         return self.full_steps * self.mini_batch_size + self.last_rows
 
@@ -102,6 +120,7 @@ class Plan:
     def agreement(self) -> dict[str, Any]:
         """The values of the arguments `AGREEMENT`, in the form in which a file holds them."""
         values: dict[str, Any] = {name: getattr(self, name) for name in AGREEMENT if name not in self.data}
+        values["augmentation"] = augmentations.to_data(self.augmentation)
         # A function without a registered name agrees with itself, as long as the run stays in memory.
         with suppress(ArgumentError):
             values["eta"] = schedules.to_data(self.eta)
@@ -137,14 +156,17 @@ def make_plan(
     checkpoint: str | os.PathLike[str] | None,
     checkpoint_every: int | None,
     max_steps: int | None,
+    augmentation: object,
 ) -> Plan:
     """The arguments of `Network.SGD` as a plan; raises as it documents."""
-    data = {
-        name: None if value is None and name != "training_data" else checked_data(architecture, value, name)
-        for name, value in zip(DATA_ARGUMENTS, (training_data, validation_data, test_data), strict=True)
+    data: dict[str, Dataset | Expanded | None] = {
+        name: None if value is None else checked_data(architecture, value, name)
+        for name, value in zip(DATA_ARGUMENTS[1:], (validation_data, test_data), strict=True)
     }
-    training = data["training_data"]
-    assert training is not None
+    base = training_data.base if isinstance(training_data, Expanded) else training_data
+    checked = checked_data(architecture, base, "training_data")
+    training = training_data if isinstance(training_data, Expanded) else checked
+    data = {"training_data": training, **data}
     if gradient not in ("symbolic", "native"):
         raise ArgumentError(f"gradient is {gradient!r}; expected 'symbolic' or 'native'")
     plan = Plan(
@@ -165,6 +187,7 @@ def make_plan(
         checkpoint=None if checkpoint is None else _checked_path(checkpoint),
         checkpoint_every=optional_whole("checkpoint_every", checkpoint_every, 1),
         max_steps=optional_whole("max_steps", max_steps, 1),
+        augmentation=augmentations.checked_augmentation(augmentation),
     )
     _check_together(plan, architecture)
     return plan
@@ -181,6 +204,11 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
         raise ArgumentError("nesterov is True, but momentum is 0; expected a momentum above 0")
     if plan.early_stopping is not None and plan.data["validation_data"] is None:
         raise ArgumentError("early_stopping needs validation_data")
+    if plan.augmentation and len(plan.base.feature_shape) != 3:
+        raise ShapeError(
+            f"augmentation needs images (channels, height, width); training_data has examples of shape "
+            f"{plan.base.feature_shape}, which its reshape() can change"
+        )
     if plan.checkpoint_every is not None and plan.checkpoint is None:
         raise ArgumentError("checkpoint_every needs checkpoint, the path to write to")
     _fits("lmbda", plan.lmbda, plan.dtype)

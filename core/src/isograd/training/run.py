@@ -14,6 +14,7 @@ import numpy.typing as npt
 from isograd.backend import Array, Executable
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached, compiled_functions
+from isograd.data import Dataset
 from isograd.evaluation import Evaluator, mean_cost
 from isograd.training import checkpoint
 from isograd.training.callbacks import Progress, any_stop
@@ -61,16 +62,19 @@ class Run:
         self._backend, self._device = choice
         self._graphs: dict[int, StepGraph] = {}
         self._steps: dict[int, Executable] = {}
+        made = None if plan.images is None else plan.images.dtype
         for rows in {plan.mini_batch_size, plan.last_rows} - {0}:
-            self._graphs[rows] = step_graph(network.architecture, plan.training, rows, plan.options)
+            self._graphs[rows] = step_graph(network.architecture, plan.base, rows, plan.options, made)
             self._steps[rows] = _compile(self._graphs[rows], plan.gradient, choice)
         self._evaluators = {
             name: Evaluator(network.architecture, data, choice, ("class", "cost"))
             for name, data in plan.data.items()
-            if data is not None and name != "training_data"
+            if isinstance(data, Dataset) and name != "training_data"
         }
-        training = plan.training
-        self._resident = self._move({"inputs": training.inputs, "labels": training.labels})
+        resident = {"labels": plan.base.labels}
+        if plan.images is None:
+            resident["inputs"] = plan.base.inputs
+        self._resident = self._move(resident)
         self._now = self._first_state() if before is None else self._next_state(before)
         self._state = self._move(self._now.arrays)
         self._left = plan.max_steps
@@ -178,7 +182,7 @@ class Run:
         if now.step == plan.full_steps:
             return Chunk(now.epoch, now.step, 1, plan.last_rows)
         rows = plan.mini_batch_size
-        limits = [plan.full_steps - now.step, steps_that_fit(self._network.architecture, rows)]
+        limits = [plan.full_steps - now.step, steps_that_fit(self._network.architecture, rows, plan.images)]
         periods = (plan.checkpoint_every, *(callback.every for callback in plan.callbacks))
         limits += [every - self._steps_done % every for every in periods if every is not None]
         if self._left is not None:
@@ -190,10 +194,18 @@ class Run:
         return self._now.epoch * self._plan.steps + self._now.step
 
     def _draws(self, chunk: Chunk) -> dict[str, Array]:
-        """The chunk's rows, masks and learning rate, on the device."""
+        """The chunk's rows, images, masks and learning rate, on the device."""
         network, plan, epoch = self._network, self._plan, self._epoch()
         return self._move(
-            draw(network.architecture, network.seed, chunk, epoch.order, plan.mini_batch_size, epoch.eta)
+            draw(
+                network.architecture,
+                network.seed,
+                chunk,
+                epoch.order,
+                plan.mini_batch_size,
+                epoch.eta,
+                plan.images,
+            )
         )
 
     def _epoch(self) -> _Epoch:
@@ -213,7 +225,7 @@ class Run:
             cost=now.cost_sum / plan.steps,
             eta=self._epoch().eta,
             seconds=now.seconds,
-            images_per_second=_rate(plan.images, now.seconds),
+            images_per_second=_rate(plan.examples, now.seconds),
             validation_accuracy=accuracy,
             validation_cost=cost,
             test_accuracy=self._evaluate("test_data")[0] if is_best else None,
@@ -236,7 +248,7 @@ class Run:
     def _tell(self, hook: Hook, cost: float) -> bool:
         """Call all callbacks, also after one has asked to stop."""
         now, plan = self._now, self._plan
-        images = min(now.step * plan.mini_batch_size, plan.images)
+        images = min(now.step * plan.mini_batch_size, plan.examples)
         progress = Progress(
             network=self._network,
             epoch=now.epoch,

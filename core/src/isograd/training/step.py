@@ -29,6 +29,7 @@ from isograd.graph import Function, Tensor, gather, grad, log_likelihood, simpli
 
 VELOCITY = "velocity/"
 MASK = "mask/"
+IMAGES = "images"
 GRADIENT = "gradient/"
 
 
@@ -63,7 +64,8 @@ class StepGraph:
     options : StepOptions
     inputs : dict of str to Tensor
         Resident: "inputs" (n, *features) and "labels" int32 (n,). Changing from step to step: "rows" int32
-        (rows,), "mask/PATH" bool (rows, *shape).
+        (rows,), "mask/PATH" bool (rows, *shape). Where the host makes the images: "images" (rows, *features),
+        changing from step to step, instead of "inputs".
     state : dict of path to Tensor
         Parameters and layer state.
     outputs : list of Tensor
@@ -94,10 +96,14 @@ class StepGraph:
         return dict(zip(parameters, grad(self.data_cost, list(parameters.values())), strict=True))
 
 
-def step_graph(architecture: Architecture, data: Dataset, rows: int, options: StepOptions) -> StepGraph:
-    """The forward half of a step on `rows` examples; of `data` only shape, dtype and scale are used."""
+def step_graph(
+    architecture: Architecture, data: Dataset, rows: int, options: StepOptions, made: str | None = None
+) -> StepGraph:
+    """The forward half of a step on `rows` examples; of `data` only shape, dtype and scale are used.
+
+    `made` is the dtype of images that the host makes for each step; None gathers them from resident data.
+    """
     inputs = {
-        "inputs": variable("inputs", data.inputs.shape, data.inputs.dtype.name),
         "labels": variable("labels", data.labels.shape, "int32"),
         "rows": variable("rows", (rows,), "int32"),
     }
@@ -105,7 +111,12 @@ def step_graph(architecture: Architecture, data: Dataset, rows: int, options: St
         path: variable(MASK + path, (rows, *spec.shape), "bool") for path, spec in architecture.masks.items()
     }
     state = architecture.variables()
-    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
+    if made is None:
+        inputs["inputs"] = variable("inputs", data.inputs.shape, data.inputs.dtype.name)
+        images = gather(inputs["inputs"], inputs["rows"])
+    else:
+        images = inputs[IMAGES] = variable(IMAGES, (rows, *data.feature_shape), made)
+    x = architecture.read(images, data.scale)
     outputs, new_state = architecture.forward(x, state, state, "train", masks)
     costs = log_likelihood(outputs[-1], gather(inputs["labels"], inputs["rows"]))
     data_cost = cost = costs.sum() / options.mini_batch_size

@@ -66,7 +66,7 @@ def test_weights_times_any_positive_number_multiply_the_outputs_within_rounding(
     absolute = {path: abs(array) for path, array in network.parameters.items()}
     terms = evaluated(network, abs(rows), absolute) * power
     # A path from an input to an output takes, at each layer, the rounding of its weight's scaling, of a
-    # product and of n_in - 1 sums, so n_in + 1 of them; and relu does not increase an error (it is 1-Lipschitz). The
+    # product and of n_in - 1 sums, so n_in + 1 of them; relu increases no error (it is 1-Lipschitz). The
     # other side takes as many but the scaling's, and those of the power. gamma_k = k u / (1 - k u) of Higham,
     # "Accuracy and Stability of Numerical Algorithms", section 3.1; and once more as many for `terms` itself.
     widths = [shape[0] for shape in (network.input_shape, *network.shapes[:-1])]

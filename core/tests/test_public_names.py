@@ -9,6 +9,7 @@ import pytest
 PACKAGES = [
     "isograd",
     "isograd.data",
+    "isograd.figures",
     "isograd.graph",
     "isograd.layers",
     "isograd.plugins",

@@ -25,6 +25,10 @@ COMMANDS = {
     "train": ("isograd.cli.train:train", "Train a network as a run file or a preset says."),
     "evaluate": ("isograd.cli.evaluate:evaluate", "Measure a trained network's accuracy on a data set."),
     "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network."),
+    "plot": (
+        "isograd.cli.plot:plot",
+        "Draw filters, errors, curves or the confusion matrix of trained networks.",
+    ),
     "summary": ("isograd.cli.summary:summary", "Show the layers of a run or of a trained network."),
     "presets": ("isograd.cli.listing:presets", "List the runs that come with isograd."),
     "data": ("isograd.cli.listing:data", "List the data sets, installed or known."),

@@ -1,0 +1,141 @@
+"""The command `isograd plot`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isograd.cli.evaluate import BackendOption, BestOption, DataOption, Split, SplitOption, load_split
+from isograd.cli.folders import CHECKPOINT, checkpoint_file
+from isograd.cli.output import JsonOption, print_json
+from isograd.cli.threads import one_thread
+from isograd.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+    from isograd.data import Dataset
+    from isograd.network import Network
+    from isograd.training import History
+
+
+class Kind(StrEnum):
+    filters = "filters"
+    errors = "errors"
+    curves = "curves"
+    confusion = "confusion"
+
+
+class Quantity(StrEnum):
+    validation_accuracy = "validation_accuracy"
+    validation_cost = "validation_cost"
+    test_accuracy = "test_accuracy"
+    cost = "cost"
+
+
+def plot(
+    kind: Annotated[Kind, typer.Argument(help="What to draw.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="CHECKPOINT...", help="A checkpoint, or the folder of its run; for curves, one or more."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A file .png, .pdf or .svg; by default KIND.png in this folder."),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For filters: the layer's name or position; by default the first with filters.",
+        ),
+    ] = None,
+    quantity: Annotated[
+        Quantity, typer.Option(help="For curves: what to draw by epoch.")
+    ] = Quantity.validation_accuracy,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="For errors: show only the first so many; by default 100.")
+    ] = None,
+    data: DataOption = None,
+    split: SplitOption = Split.test,
+    best: BestOption = False,
+    backend: BackendOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw filters, errors, curves or the confusion matrix of trained networks.
+
+    A file of that name is replaced. Needs matplotlib, the extra isograd\\[plot].
+    """
+    from isograd.figures import plot_confusion, plot_errors, plot_filters, write_figure
+    from isograd.network import Network
+
+    target = out or Path(f"{kind.value}.png")
+    paths = [checkpoint_file(path) for path in checkpoints]
+    if kind is Kind.curves:
+        figure = _curves(paths, quantity)
+    elif len(paths) > 1:
+        raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves takes more")
+    else:
+        network = Network.load(paths[0], best=best)
+        if kind is Kind.filters:
+            figure = plot_filters(network.parameters[_filter_path(network, layer)])
+        else:
+            dataset = load_split(data, split, paths[0])
+            predicted = _predictions(network, dataset, backend)
+            if kind is Kind.errors:
+                figure = plot_errors(dataset, predicted, limit=limit or 100)
+            else:
+                figure = plot_confusion(dataset.labels, predicted, names=dataset.classes)
+    write_figure(figure, target)
+    if as_json:
+        print_json(kind=kind.value, file=str(target))
+    else:
+        print(target)
+
+
+def _curves(paths: list[Path], quantity: Quantity) -> Figure:
+    from isograd.figures import plot_curves
+    from isograd.training import checkpoint
+
+    histories: dict[str, History] = {}
+    for path in paths:
+        training = checkpoint.read(path).training
+        if training is None:
+            raise ArgumentError(f"{path} holds a network without a run; there are no epochs to draw")
+        # A run's folder tells runs apart better than the file, which always has the same name.
+        name = path.absolute().parent.name if path.name == CHECKPOINT else path.stem
+        if name in histories:
+            name = str(path)
+        if name in histories:
+            raise ArgumentError(f"{path} is given twice")
+        histories[name] = training.history
+    return plot_curves(histories, quantity.value)
+
+
+def _filter_path(network: Network, layer: str | None) -> str:
+    """The path of the weight of the layer that was named, or of the first one with filters."""
+    found = {
+        path.partition(".")[0]: path
+        for path, spec in network.architecture.parameters.items()
+        if path.endswith(".weight") and len(spec.shape) == 4
+    }
+    if layer is None and found:
+        return next(iter(found.values()))
+    if layer is None or layer not in found:
+        present = f"layers with filters are {', '.join(found)}" if found else "no layer has filters"
+        raise ArgumentError(f"--layer is {layer!r}; {present}")
+    return found[layer]
+
+
+def _predictions(network: Network, dataset: Dataset, backend: str | None) -> npt.NDArray[np.int32]:
+    from isograd.backend_choice import choose_backend
+
+    with one_thread(choose_backend(backend).backend):
+        return network.predict(dataset, backend=backend)

@@ -1,0 +1,75 @@
+"""What all figures share: their colours, an empty figure, and writing one to a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isograd.data.files import file_name
+from isograd.errors import ArgumentError, FileAccessError, UnsupportedError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Of Okabe and Ito's list ("Color Universal Design", 2008), whose colours people with any common colour
+# blindness tell apart, those with a contrast of at least 3 to white; the markers tell lines apart without
+# any colour.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
+MARKERS = ("o", "s", "^", "D", "v")
+
+# Figures are drawn on paper of their own, so that they read the same on a dark page.
+PAPER = "#FFFFFF"
+INK = "#222222"
+FAINT = "#8C8C8C"
+MISTAKE = "#D55E00"
+
+DPI = 200
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, which belongs to no global state.
+
+    Raises
+    ------
+    UnsupportedError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UnsupportedError(
+            'figures need matplotlib, which is not installed: pip install "isograd[plot]"'
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+
+
+def without_frame(axes: Axes) -> None:
+    """Take the ticks and the frame away: what is drawn is a picture and has no scale."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure in the format of the file name's ending: png, pdf, svg or another of matplotlib's.
+
+    Raises
+    ------
+    ArgumentError
+        If matplotlib knows no format of that ending.
+    FileAccessError
+        If the file can not be written.
+    """
+    shown = file_name(path)
+    ending = Path(shown).suffix.removeprefix(".").lower()
+    known = figure.canvas.get_supported_filetypes()
+    if ending not in known:
+        raise ArgumentError(
+            f"the figure's file is {shown!r}; expected a name that ends in .{', .'.join(known)}"
+        )
+    try:
+        figure.savefig(path, dpi=DPI, format=ending)
+    except OSError as error:
+        raise FileAccessError(f"{shown}: the figure can not be written: {error.strerror or error}") from error

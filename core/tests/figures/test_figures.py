@@ -1,0 +1,186 @@
+"""Figures show the numbers that they were given, all of them and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from isograd import figures
+from isograd.data import Dataset
+from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError, ShapeError, UnsupportedError
+from isograd.figures.style import COLOURS, PAPER
+from isograd.training import EpochRecord, History
+
+pytest.importorskip("matplotlib")
+
+WEIGHTS = arrays(
+    np.float32, array_shapes(min_dims=4, max_dims=4, max_side=4), elements=st.floats(-4, 4, width=32)
+)
+CLASSES = st.integers(1, 12).flatmap(
+    lambda n: st.tuples(*[arrays(np.int32, n, elements=st.integers(0, 3))] * 2)
+)
+
+
+def history_of(accuracies: list[float | None]) -> History:
+    return History([EpochRecord(i, 1.0, 0.1, 1.0, 1.0, a) for i, a in enumerate(accuracies)])
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1's contrast ratio of two sRGB colours "#RRGGBB"."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@settings(max_examples=15)
+@given(weight=WEIGHTS, columns=st.none() | st.integers(1, 5))
+def test_every_weight_of_every_channel_is_one_block_in_one_scale(weight: Any, columns: int | None) -> None:
+    axes = figures.plot_filters(weight, columns=columns).axes[0]
+    (image,) = axes.images
+    picture, (_, right, bottom, _) = image.get_array(), image.get_extent()
+    assert (picture.shape[0], picture.shape[1]) == (2 * bottom, 2 * right)
+    # A block is where its frame is; two cells a pixel each way.
+    (frames,) = axes.collections
+    boxes = [frame.get_extents() for frame in frames.get_paths()]
+    shown = [
+        picture[round(2 * b.y0) : round(2 * b.y1) : 2, round(2 * b.x0) : round(2 * b.x1) : 2] for b in boxes
+    ]
+    assert not np.ma.getmaskarray(np.ma.stack(shown)).any()
+    np.testing.assert_array_equal(np.stack(shown), weight.reshape(-1, *weight.shape[2:]))
+    assert picture.count() == 4 * weight.size
+    assert image.get_cmap()(0.0)[:3] == (1, 1, 1)
+    assert image.get_cmap()(1.0)[:3] == (0, 0, 0)
+
+
+@settings(max_examples=8)
+@given(pair=CLASSES, limit=st.none() | st.integers(1, 4))
+def test_errors_show_exactly_the_misclassified_images_with_right_and_given_class(
+    pair: tuple[Any, Any], limit: int | None
+) -> None:
+    labels, predicted = pair
+    images = np.arange(len(labels) * 4, dtype=np.uint8).reshape(-1, 1, 2, 2)
+    data = Dataset(images, labels, classes=["a", "b", "c", "d"])
+    wrong = np.flatnonzero(labels != predicted)[:limit]
+    if not len(wrong):
+        with pytest.raises(ArgumentError, match="no error"):
+            figures.plot_errors(data, predicted, limit=limit)
+        return
+    used = [axes for axes in figures.plot_errors(data, predicted, columns=3, limit=limit).axes if axes.images]
+    assert len(used) == len(wrong)
+    for axes, index in zip(used, wrong, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), images[index, 0])
+        texts = {text.get_va(): text.get_text() for text in axes.texts}
+        assert texts == {"top": "abcd"[labels[index]], "bottom": "abcd"[predicted[index]]}
+
+
+@given(pair=CLASSES)
+def test_the_confusion_matrix_counts_every_pair_of_classes(pair: tuple[Any, Any]) -> None:
+    labels, predicted = pair
+    matrix = figures.confusion_matrix(labels, predicted, 5)
+    expected = [[int(np.sum((labels == i) & (predicted == j))) for j in range(5)] for i in range(5)]
+    np.testing.assert_array_equal(matrix, expected)
+
+
+def test_the_confusion_figure_writes_each_count_in_its_cell() -> None:
+    axes = figures.plot_confusion([0, 0, 1, 1], [0, 1, 1, 1], names=("cat", "dog")).axes[0]
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
+    assert cells == {(0, 0): "1", (1, 0): "1", (1, 1): "2"}  # (column, row)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["cat", "dog"]
+
+
+@settings(max_examples=8)
+@given(
+    runs=st.lists(
+        st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=4).filter(lambda run: any(run)),
+        min_size=1,
+        max_size=15,
+    )
+)
+def test_curves_have_a_line_for_each_run_that_no_other_looks_like(runs: list[list[float | None]]) -> None:
+    axes = figures.plot_curves({f"run {i}": history_of(run) for i, run in enumerate(runs)}).axes[0]
+    for line, run in zip(axes.lines, runs, strict=True):
+        points = [(epoch, 100 * value) for epoch, value in enumerate(run) if value is not None]
+        assert list(zip(line.get_xdata(), line.get_ydata(), strict=True)) == points
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in axes.lines}
+    assert len(looks) == len(runs)
+
+
+def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
+    # WCAG 2.1, success criterion 1.4.11: graphical objects need 3 to 1.
+    assert min(contrast(colour, PAPER) for colour in COLOURS) >= 3
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: figures.plot_filters(np.zeros((3, 4))), ShapeError, r"weight has shape \[3, 4\]"),
+        (lambda: figures.plot_filters(np.full((1, 1, 1, 1), np.nan)), ArgumentError, "weight holds a NaN"),
+        (lambda: figures.plot_filters([[[["a"]]]]), ArgumentTypeError, "weight is of dtype"),
+        (lambda: figures.plot_filters(np.zeros((1, 1, 1, 1)), columns=0), ArgumentError, "columns is 0"),
+        (lambda: figures.confusion_matrix([0, 1], [0]), ShapeError, "1 classes for 2 examples"),
+        (lambda: figures.confusion_matrix([0.5], [0]), ArgumentTypeError, "labels is of dtype float64"),
+        (lambda: figures.confusion_matrix([0], [-1]), ArgumentError, "predicted holds -1"),
+        (lambda: figures.confusion_matrix([[0]], [0]), ShapeError, "labels has shape"),
+        (lambda: figures.confusion_matrix([3], [0], 3), ArgumentError, "classes is 3"),
+        (lambda: figures.plot_errors(Dataset(np.zeros((1, 3)), [0]), [1]), ShapeError, r"shape \[3\]"),
+        (lambda: figures.plot_curves({}), ArgumentError, "histories has 0 runs"),
+        (lambda: figures.plot_curves([]), ArgumentTypeError, "histories is a list"),
+        (lambda: figures.plot_curves({"a": 1}), ArgumentTypeError, r"histories\['a'\] is a int"),
+        (lambda: figures.plot_curves({"a": history_of([None])}), ArgumentError, "no epoch with"),
+        (
+            lambda: figures.plot_curves({"a": history_of([1.0])}, "speed"),
+            ArgumentError,
+            "quantity is 'speed'",
+        ),
+    ],
+)
+def test_what_can_not_be_drawn_is_named(
+    draw: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        draw()
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [((9,), (3, 3)), ((2, 3), (2, 3)), ((1, 2, 3), (2, 3)), ((3, 2, 4), (2, 4, 3))],
+)
+def test_images_of_every_layout_are_drawn_upright(shape: tuple[int, ...], drawn: tuple[int, ...]) -> None:
+    inputs = np.arange(np.prod(shape), dtype=np.uint8).reshape(1, *shape)
+    (image,) = figures.plot_errors(Dataset(inputs, [0]), [1]).axes[0].images
+    expected = np.moveaxis(inputs[0], 0, -1) / inputs.max() if len(drawn) == 3 else inputs.reshape(drawn)
+    np.testing.assert_array_equal(image.get_array(), expected)
+
+
+@pytest.mark.parametrize(("ending", "begin"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_the_files_ending_is_its_format(ending: str, begin: bytes, tmp_path: Path) -> None:
+    figures.write_figure(figures.plot_filters(np.eye(2).reshape(1, 1, 2, 2)), tmp_path / f"a.{ending}")
+    assert (tmp_path / f"a.{ending}").read_bytes().startswith(begin)
+
+
+def test_a_file_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
+    figure = figures.plot_filters(np.eye(2).reshape(1, 1, 2, 2))
+    with pytest.raises(ArgumentError, match="ends in"):
+        figures.write_figure(figure, tmp_path / "figure.word")
+    with pytest.raises(FileAccessError, match="can not be written"):
+        figures.write_figure(figure, tmp_path / "missing" / "figure.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_matplotlib_a_figure_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(UnsupportedError, match=r'pip install "isograd\[plot\]"'):
+        figures.plot_curves({"run": history_of([0.5])})

@@ -174,6 +174,17 @@ def test_each_entry_is_checked_even_if_the_digest_is_right(
         Network.load(path)
 
 
+def test_a_file_from_before_augmentation_had_none(run_file: Path, open_file: Make, tmp_path: Path) -> None:
+    document, arrays = open_file(run_file)
+    del document["training"]["agreement"]["augmentation"]
+    path = tmp_path / "old"
+    forge(path, document, arrays)
+    older, newer = Network.load(path).training, Network.load(run_file).training
+    assert older is not None
+    assert newer is not None
+    assert older.agreement == newer.agreement
+
+
 def forge(path: Path, document: Any, arrays: Any) -> None:
     """As `tensor_file.write`, but with whatever JSON and Python can express."""
     text = json.dumps(document)

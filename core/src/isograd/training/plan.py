@@ -39,6 +39,8 @@ AGREEMENT = (
     "gradient",
     "augmentation",
 )
+# Those that came later than the file format, with what every run did before.
+ADDED: dict[str, Any] = {"augmentation": []}
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.history import EpochRecord, History
-from isograd.training.schedules import ExponentialDecay, LinearDecay, Schedule, StepDecay
+from isograd.training.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    LinearDecay,
+    Schedule,
+    StepDecay,
+    StepSchedule,
+    Triangular,
+)
 
 __all__ = [
     "Callback",
+    "CosineDecay",
     "EpochRecord",
     "ExponentialDecay",
     "History",
@@ -18,4 +27,6 @@ __all__ = [
     "Progress",
     "Schedule",
     "StepDecay",
+    "StepSchedule",
+    "Triangular",
 ]

@@ -14,7 +14,7 @@ with the entries as `Network` and `TrainingState` explain them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,7 +34,7 @@ from isograd.layers import (
 from isograd.training import schedules, tensor_file
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import History
-from isograd.training.plan import AGREEMENT, Plan
+from isograd.training.plan import ADDED, AGREEMENT, Plan
 from isograd.training.state import Arrays, TrainingState, velocity_shapes
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _contents(document: Mapping[str, Any], arrays: Arrays) -> Contents:
     if training is not None:
         names = ("epoch", "step", "cost_sum", "seconds", "best", "history", "agreement", "backend")
         _check_keys("training", training, names)
-        agreement = _check_keys("agreement", training["agreement"], AGREEMENT)
+        agreement = _agreement(training)
         shapes |= velocity_shapes(architecture, number("momentum", agreement["momentum"], least=0, below=1))
         if _typed("best", training["best"], bool):
             shapes |= {BEST + path: shapes[path] for path in paths}
@@ -213,15 +213,22 @@ def _training_from_data(data: Mapping[str, Any], arrays: Arrays) -> TrainingStat
         arrays={name: array for name, array in arrays.items() if not name.startswith(BEST)},
         best=best or None,
         history=history,
-        agreement=dict(data["agreement"]),
+        agreement=_agreement(data),
         backend={name: _typed(f"backend {name}", value, str) for name, value in backend.items()},
     )
 
 
-def _check_keys(what: str, data: object, names: tuple[str, ...]) -> Mapping[str, Any]:
+def _agreement(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry "agreement", in a file of an earlier isograd with what runs did then."""
+    return {**ADDED, **_check_keys("agreement", training["agreement"], AGREEMENT, ADDED)}
+
+
+def _check_keys(
+    what: str, data: object, names: tuple[str, ...], optional: Collection[str] = ()
+) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         raise FileFormatError(f"{what} is {type(data).__name__}; expected an object with {', '.join(names)}")
-    if set(data) != set(names):
+    if not set(names) - set(optional) <= set(data) <= set(names):
         raise FileFormatError(f"{what} has {', '.join(data) or 'nothing'}; expected {', '.join(names)}")
     return data
 

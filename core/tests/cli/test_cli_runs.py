@@ -51,7 +51,11 @@ run_files = tables(
     format=st.just(1),
     name=names,
     network=tables(NetworkTable, layers=st.lists(layers).map(tuple)),
-    training=tables(TrainingTable, eta=numbers | texts | schedules, lmbda=numbers, momentum=numbers),
+    training=tables(
+        TrainingTable,
+        eta=numbers | texts | schedules,
+        **dict.fromkeys(("lmbda", "momentum", "weight_decay", "label_smoothing"), numbers),
+    ),
     data=tables(DataTable, name=texts, path=st.none()) | tables(DataTable, name=st.none(), path=texts),
 )
 

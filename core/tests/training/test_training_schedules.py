@@ -106,7 +106,7 @@ def test_bad_schedules_are_refused(make: Any, error: type[Exception], message: s
 def test_a_rate_by_step_is_above_0_and_at_most_its_peak(epochs: int, steps: int, warm_up: float) -> None:
     for schedule in (Triangular(0.5, epochs, warm_up), CosineDecay(0.5, epochs)):
         rates = [schedule(epoch, step, steps) for epoch in range(epochs) for step in range(steps)]
-        assert 0 < min(rates)
+        assert min(rates) > 0
         assert max(rates) <= 0.5
         falling = rates[rates.index(max(rates)) :]
         assert falling == sorted(falling, reverse=True)

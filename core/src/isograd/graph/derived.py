@@ -54,11 +54,11 @@ def log_likelihood(z: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -
         )
     if labels.dtype != "int32":
         raise ArgumentTypeError(f"log_likelihood: labels are {labels.dtype}; expected int32")
+    check_probability("log_likelihood", "label_smoothing", label_smoothing)
     classes = p.iota(shape=z.shape, axis=1)
     chosen = p.reduce_sum(where(equal(classes, labels.reshape(-1, 1)), z, 0), axes=1)
     if not label_smoothing:
         return p.logsumexp(z, axes=1) - chosen
-    check_probability("log_likelihood", "label_smoothing", label_smoothing)
     smoothed = (1 - label_smoothing) * chosen + (label_smoothing / z.shape[1]) * p.reduce_sum(z, axes=1)
     return p.logsumexp(z, axes=1) - smoothed
 
@@ -122,7 +122,7 @@ def dropout(x: Tensor, mask: Tensor, p_dropout: float, *, inverted: bool = False
 
 
 def check_probability(name: str, argument: str, value: float) -> None:
-    """Refuse what is no probability of dropping out: a number in [0, 1)."""
+    """Refuse what is no share, such as a probability of dropping out: a number in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArgumentTypeError(f"{name}: {argument} is {value!r}; expected a number")
     if not 0 <= value < 1:

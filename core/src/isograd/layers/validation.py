@@ -93,8 +93,8 @@ def single_input(
     ------
     ArgumentError, ArgumentTypeError, ShapeError
         If there is not exactly one input, it is not floating point or not a batch of examples that the layer
-        takes; if a parameter, an array of the state or, in training, a mask is missing or has another shape or
-        dtype.
+        takes; if a parameter, an array of the state or, in training, a mask is missing or has another shape
+        or dtype.
     """
     name = label(layer)
     choice(name, "mode", mode, ("train", "evaluate"))

@@ -210,7 +210,9 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
     for name in ("lmbda", "weight_decay", "label_smoothing"):
         _fits(name, getattr(plan, name), plan.dtype)
     if isinstance(plan.eta, schedules.StepSchedule) and plan.epochs > plan.eta.epochs:
-        raise ArgumentError(f"epochs is {plan.epochs}; the schedule {plan.eta!r} ends after {plan.eta.epochs}")
+        raise ArgumentError(
+            f"epochs is {plan.epochs}; the schedule {plan.eta!r} ends after {plan.eta.epochs}"
+        )
 
 
 def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:

@@ -251,7 +251,7 @@ class Run:
         return any_stop([getattr(callback, hook)(progress) for callback in plan.callbacks])
 
     def _latest_eta(self) -> float:
-        """The learning rate of the last finished step of this epoch, or of its first; 0 after the last epoch."""
+        """The learning rate of the epoch's latest finished step, or of its first; 0 after the last epoch."""
         if self._now.epoch >= self._plan.epochs:
             return 0.0
         return float(self._epoch().etas[max(self._now.step - 1, 0)])

@@ -2,9 +2,9 @@
 of the step.
 
 A schedule is any callable that takes the epoch, counted from 0, and returns eta, or a `StepSchedule`, which
-gives each step its own. Those here are data: they compare, print and go into files; a function of one's own, or
-a `StepSchedule`, does so under the name by which it was registered (`isograd.layers.functions.register`, or a
-plugin's hook `isograd_functions`).
+gives each step its own. Those here are data: they compare, print and go into files; a function or
+`StepSchedule` of one's own does so under the name by which it was registered
+(`isograd.layers.functions.register`, or a plugin's hook `isograd_functions`).
 """
 
 from __future__ import annotations

@@ -127,8 +127,9 @@ def step_function(graph: StepGraph) -> Function:
     """The whole step: output "cost", and updates of parameters, velocities and layer state.
 
     Beside those of the graph it has the input "eta", shape (). The term decay * w, the gradient of the L2
-    cost, is added to the data cost's gradient as such: half the work of deriving it. To it comes weight_decay * w,
-    which is the gradient of no part of the cost: (decay + weight_decay) * w, the sum rounded once.
+    cost, is added to the data cost's gradient as such: half the work of deriving it. To it comes
+    weight_decay * w, which is the gradient of no part of the cost: (decay + weight_decay) * w, the sum of the
+    two rounded once.
     """
     eta = _eta(graph.architecture)
     velocities = _velocities(graph.architecture, graph.options)

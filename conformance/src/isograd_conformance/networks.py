@@ -48,9 +48,7 @@ def first_step(
     label_smoothing: float = 0.0,
 ) -> StepCase:
     """The first step of a run, as core draws its batch and masks; the velocities are not zero."""
-    plan = StepPlan(
-        rows, 0.125, lmbda, momentum, nesterov and momentum > 0, weight_decay, label_smoothing
-    )
+    plan = StepPlan(rows, 0.125, lmbda, momentum, nesterov and momentum > 0, weight_decay, label_smoothing)
     options = plan.options(len(data))
     graph = step_graph(net.architecture, data, rows, options)
     function = instrumented(graph)

@@ -104,9 +104,7 @@ def check(
     run = _Run(
         network,
         _examples(network, dataset, whole("steps", steps, 1), whole("mini_batch_size", mini_batch_size, 1)),
-        _options(
-            len(dataset), mini_batch_size, lmbda, momentum, nesterov, weight_decay, label_smoothing
-        ),
+        _options(len(dataset), mini_batch_size, lmbda, momentum, nesterov, weight_decay, label_smoothing),
         number("eta", eta, above=0),
         steps,
         announce or (lambda what: None),

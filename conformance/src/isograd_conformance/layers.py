@@ -150,7 +150,8 @@ class _Walk:
             y = self.build(i, x)
             compared = self.compared(i, x, y)
             wanted = {_compared(i, k): t for k, t in enumerate(compared)}
-            self.hold(i, {**wanted, f"{OUTPUT}{i}": y}, values, compared)
+            statistics = self.new_state(i, x)
+            self.hold(i, {**wanted, f"{OUTPUT}{i}": y, **statistics}, values, compared)
         return self.verdicts
 
     def below(self, i: int) -> tuple[G.Tensor, dict[str, str]]:
@@ -170,12 +171,20 @@ class _Walk:
         return {node: _compared(i, k) for k, node in enumerate(operands)}
 
     def build(self, i: int, x: G.Tensor) -> G.Tensor:
+        return self._built(i, x)[0]
+
+    def new_state(self, i: int, x: G.Tensor) -> dict[str, G.Tensor]:
+        """What training makes of the layer's state, such as running means."""
+        _, new = self._built(i, x)
+        return {f"{UPDATE}{self.architecture.names[i]}.{key}": tensor for key, tensor in new.items()}
+
+    def _built(self, i: int, x: G.Tensor) -> tuple[G.Tensor, Mapping[str, G.Tensor]]:
         parameters = self.architecture.parameters
         params = self.named(i, {p: v for p, v in self.state.items() if p in parameters})
         state = self.named(i, {p: v for p, v in self.state.items() if p not in parameters})
         masks = self.named(i, {n.removeprefix(MASK): v for n, v in self.inputs.items() if n.startswith(MASK)})
-        (y,), _ = self.architecture.layers[i].build((x,), params, state, self.mode, masks)
-        return y
+        (y,), new = self.architecture.layers[i].build((x,), params, state, self.mode, masks)
+        return y, new
 
     def owns(self, i: int, path: str) -> bool:
         return path.startswith(f"{self.architecture.names[i]}.")
@@ -233,7 +242,8 @@ class _Step(_Walk):
     def _cost(self) -> None:
         last = len(self.graph.outputs) - 1
         z = G.variable("x", self.graph.outputs[-1].shape, self.architecture.dtype)
-        costs = G.log_likelihood(z, G.gather(self.inputs["labels"], self.inputs["rows"]))
+        labels = G.gather(self.inputs["labels"], self.inputs["rows"])
+        costs = G.log_likelihood(z, labels, label_smoothing=self.graph.options.label_smoothing)
         cost = whole = costs.sum() / self.graph.options.mini_batch_size
         for path, spec in self.architecture.parameters.items():
             if self.graph.options.decay and spec.regularised:
@@ -269,8 +279,9 @@ class _Step(_Walk):
         options, dtype = self.graph.options, self.architecture.dtype
         eta, new = G.variable("eta", (), dtype), {}
         for (path, w), g in zip(parameters.items(), gradients, strict=False):
-            if options.decay and self.architecture.parameters[path].regularised:
-                g = g + options.decay * w
+            decay = options.decay + options.weight_decay
+            if decay and self.architecture.parameters[path].regularised:
+                g = g + decay * w
             if not options.momentum:
                 new[UPDATE + path] = w - eta * g
                 continue

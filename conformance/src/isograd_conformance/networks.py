@@ -37,15 +37,24 @@ class StepCase:
 
 
 def first_step(
-    net: Network, data: Dataset, rows: int, lmbda: float = 0.0, momentum: float = 0.0, nesterov: bool = False
+    net: Network,
+    data: Dataset,
+    rows: int,
+    lmbda: float = 0.0,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    *,
+    weight_decay: float = 0.0,
+    label_smoothing: float = 0.0,
 ) -> StepCase:
     """The first step of a run, as core draws its batch and masks; the velocities are not zero."""
-    options = StepOptions(rows, lmbda / -(-len(data) // rows), momentum, nesterov and momentum > 0)
+    plan = StepPlan(rows, 0.125, lmbda, momentum, nesterov and momentum > 0, weight_decay, label_smoothing)
+    options = plan.options(len(data))
     graph = step_graph(net.architecture, data, rows, options)
     function = instrumented(graph)
     velocities = {name: v for name, v in function.state.items() if name.startswith(VELOCITY)}
     state = {**net.parameters, **net.state, **normal(net.seed % 2**32, velocities)}
-    inputs = step_inputs(net, data, Chunk(0, 0, 1, rows), rows, 0.125)
+    inputs = step_inputs(net, data, Chunk(0, 0, 1, rows), rows, plan.eta)
     return StepCase(graph, data, function, inputs, {name: state[name] for name in function.state})
 
 
@@ -93,11 +102,20 @@ class StepPlan:
     lmbda: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
 
     def options(self, examples: int) -> StepOptions:
         """The constants of a step on a data set of so many examples."""
         steps = -(-examples // self.mini_batch_size)
-        return StepOptions(self.mini_batch_size, self.lmbda / steps, self.momentum, self.nesterov)
+        return StepOptions(
+            self.mini_batch_size,
+            self.lmbda / steps,
+            self.momentum,
+            self.nesterov,
+            self.weight_decay,
+            self.label_smoothing,
+        )
 
 
 def check_layers(subject: Subject, case: StepCase) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from isograd.layers import (
         Activation,
         AveragePool,
+        BatchNorm,
         Convolution,
         ConvPool,
         Dropout,
@@ -48,6 +49,7 @@ _HOMES = {
     "isograd.layers": (
         "Activation",
         "AveragePool",
+        "BatchNorm",
         "ConvPool",
         "Convolution",
         "Dropout",
@@ -68,6 +70,7 @@ __all__ = [
     "Activation",
     "AveragePool",
     "Backend",
+    "BatchNorm",
     "Callback",
     "ConvPool",
     "Convolution",

@@ -26,6 +26,7 @@ from isograd.training.callbacks import Callback
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
 from isograd.training.plan import checked_data, make_plan
+from isograd.training.schedules import Eta
 from isograd.training.sgd import train
 from isograd.training.state import TrainingState
 
@@ -289,13 +290,15 @@ class Network:
         training_data: Data | Expanded,
         epochs: int,
         mini_batch_size: int,
-        eta: float | str | Callable[[int], float],
+        eta: Eta | str,
         validation_data: Data | None = None,
         test_data: Data | None = None,
         lmbda: float = 0.0,
         *,
         momentum: float = 0.0,
         nesterov: bool = False,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
         shuffle: bool = True,
         drop_last: bool = False,
         early_stopping: int | None = None,
@@ -324,8 +327,9 @@ class Network:
         mini_batch_size : int
             At most n.
         eta : float, str or callable
-            The learning rate: a number, or a function of the epoch, counted from 0 (`isograd.training` has
-            some), or the name of a registered one. Above 0 in every epoch.
+            The learning rate: a number, or a function of the epoch, counted from 0, or a `StepSchedule`, by
+            which it changes with every step (`isograd.training` has some of both), or the name of a
+            registered one. Above 0 in every step.
         validation_data, test_data : Dataset or (inputs, labels), optional
             Evaluated after each epoch; the test data only where the validation accuracy is the best so far.
         lmbda : float
@@ -334,6 +338,15 @@ class Network:
             In [0, 1); the equations are those of `isograd.training.step`.
         nesterov : bool
             Take the gradient where momentum leads.
+        weight_decay : float
+            weight_decay * w is added to the gradient of each weight w (not of biases, nor of what a
+            `BatchNorm` has), before momentum, as `torch.optim.SGD` does. It is what lmbda / m is there, and
+            both add up; but it does not depend on the number m of steps, and no term of the cost that is
+            reported belongs to it.
+        label_smoothing : float
+            a in [0, 1): a row's cost is 1 - a times that of its label plus a times the mean of those of all
+            classes (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016).
+            Only in training: validation costs are those of the labels.
         shuffle : bool
             Visit the examples in another order every epoch; False keeps their own, as the listing does.
         drop_last : bool
@@ -397,6 +410,8 @@ class Network:
             lmbda,
             momentum=momentum,
             nesterov=nesterov,
+            weight_decay=weight_decay,
+            label_smoothing=label_smoothing,
             shuffle=shuffle,
             drop_last=drop_last,
             early_stopping=early_stopping,

@@ -24,6 +24,8 @@
     lmbda = 0.0
     momentum = 0.0
     nesterov = false
+    weight_decay = 0.0
+    label_smoothing = 0.0
     shuffle = true
     drop_last = false
     early_stopping = 10
@@ -93,6 +95,8 @@ class TrainingTable:
     lmbda: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
     shuffle: bool = True
     drop_last: bool = False
     early_stopping: int | None = None

@@ -54,8 +54,7 @@ run_files = tables(
     training=tables(
         TrainingTable,
         eta=numbers | texts | schedules,
-        lmbda=numbers,
-        momentum=numbers,
+        **dict.fromkeys(("lmbda", "momentum", "weight_decay", "label_smoothing"), numbers),
         augmentation=st.lists(schedules).map(tuple),
     ),
     data=tables(DataTable, name=texts, path=st.none()) | tables(DataTable, name=st.none(), path=texts),

@@ -25,7 +25,7 @@ BAD_TABLES: list[tuple[Any, str]] = [
     ({"type": ["Flatten"]}, r"type is \['Flatten'\]; expected the name"),
     (
         {"type": "Dense"},
-        "type is 'Dense'; expected Activation, AveragePool, ConvPool, Convolution, Dropout, Fl",
+        "type is 'Dense'; expected Activation, AveragePool, BatchNorm, ConvPool, Convolution, Dropout, Fl",
     ),
     ({"type": "os.system"}, "type is 'os.system'; expected Activation"),
     ({"type": "Constant", "value": 1.0}, "type is 'Constant'; expected Activation"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.layers import functions
 from isograd.testing import ReferenceBackend
-from isograd.training import ExponentialDecay, LinearDecay, Schedule, StepDecay
+from isograd.training import CosineDecay, ExponentialDecay, LinearDecay, Schedule, StepDecay, Triangular
 from isograd.training.schedules import from_data, to_data
 
 Make = Callable[..., Any]
@@ -100,3 +100,21 @@ def test_training_takes_a_number_a_schedule_a_function_and_a_registered_name(
 def test_bad_schedules_are_refused(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.floats(0, 0.875))
+def test_a_rate_by_step_is_above_0_and_at_most_its_peak(epochs: int, steps: int, warm_up: float) -> None:
+    for schedule in (Triangular(0.5, epochs, warm_up), CosineDecay(0.5, epochs)):
+        rates = [schedule(epoch, step, steps) for epoch in range(epochs) for step in range(steps)]
+        assert min(rates) > 0
+        assert max(rates) <= 0.5
+        falling = rates[rates.index(max(rates)) :]
+        assert falling == sorted(falling, reverse=True)
+        assert from_data(json.loads(json.dumps(to_data(schedule)))) == schedule
+
+
+def test_a_run_longer_than_its_schedule_is_refused(
+    backend: ReferenceBackend, make_data: Make, make_network: Make
+) -> None:
+    with pytest.raises(ArgumentError, match="ends after 2"):
+        make_network().SGD(make_data(), 3, 5, Triangular(0.1, 2), backend=backend)

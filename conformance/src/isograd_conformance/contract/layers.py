@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from isograd import (
     Activation,
     AveragePool,
+    BatchNorm,
     Convolution,
     ConvPool,
     Dropout,
@@ -40,10 +42,11 @@ class Backward(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """A layer's output, and the way back from the gradient of the cost with respect to that."""
+    """A layer's output, the way back from the gradient of the cost with respect to it, and its new state."""
 
     output: Array
     back: Callable[[Array], Backward]
+    new_state: Mapping[str, Array] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class Formulas:
     training: bool
 
     def apply(self, layer: Layer, x: Array, parameters: Mapping[str, Array], mask: Array | None) -> Passed:
-        """One layer on x (rows, ...); the mask is that of its dropout, (rows, ...), where it has one."""
+        """One layer on x (rows, ...), with its parameters and its state by name.
+
+        The mask is that of its dropout, (rows, ...), where it has one.
+        """
         match layer:
             case FullyConnected():
                 return _then(self._dense(layer, x, parameters, mask), layer.activation)
@@ -83,6 +89,8 @@ class Formulas:
                 return _then(Passed(x, lambda g: Backward(g, {})), layer.function)
             case Dropout():
                 return self._dropped(layer, x, mask)
+            case BatchNorm():
+                return self._normalised(layer, x, parameters)
             case Flatten():
                 return Passed(x.reshape(len(x), -1), lambda g: Backward(g.reshape(x.shape), {}))
         raise NotImplementedError(f"the contract has no formula for {layer!r}")
@@ -121,6 +129,37 @@ class Formulas:
     def _dropped(self, layer: Dropout, x: Array, mask: Array | None) -> Passed:
         factor = math.prod(self._factors(layer, mask))
         return Passed(x * factor, lambda g: Backward(g * factor, {}))
+
+    def _normalised(self, layer: BatchNorm, x: Array, arrays: Mapping[str, Array]) -> Passed:
+        """Ioffe and Szegedy's algorithms 1 and 2 and their gradients (section 3), for each channel."""
+        channels = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
+        weight, epsilon = arrays["weight"][:, None], self.constant(layer.epsilon)
+        mean, variance = channels.mean(axis=1, keepdims=True), channels.var(axis=1, keepdims=True)
+        n = channels.shape[1]
+        moved: dict[str, Array] = {}
+        if self.training:
+            batch = {"running_mean": mean[:, 0]}
+            if n > 1:  # one value has no unbiased variance
+                batch["running_variance"] = variance[:, 0] * n / (n - 1)
+            kept, share = self.constant(1 - layer.momentum), self.constant(layer.momentum)
+            moved = {name: kept * arrays[name] + share * value for name, value in batch.items()}
+        else:
+            mean, variance = arrays["running_mean"][:, None], arrays["running_variance"][:, None]
+        deviation = np.sqrt(variance + epsilon)
+        normal = (channels - mean) / deviation
+
+        def images(flat: Array) -> Array:
+            return np.moveaxis(flat.reshape(x.shape[1], len(x), *x.shape[2:]), 0, 1)
+
+        def back(g: Array) -> Backward:
+            flat = np.moveaxis(g, 1, 0).reshape(x.shape[1], -1)
+            towards = flat * weight
+            through = towards.mean(axis=1, keepdims=True)
+            along = normal * (towards * normal).mean(axis=1, keepdims=True)
+            gradients = {"weight": (flat * normal).sum(axis=1), "bias": flat.sum(axis=1)}
+            return Backward(images((towards - through - along) / deviation), gradients)
+
+        return Passed(images(normal * weight + arrays["bias"][:, None]), back, moved)
 
     def _pool(self, kind: str, x: Array, window: Any, stride: Any) -> Passed:
         seen = _windows(x, window, stride)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from isograd import Dataset, Dropout, FullyConnected, Layer, Network, Softmax
+from isograd import BatchNorm, Dataset, Dropout, FullyConnected, Layer, Network, Softmax
 from isograd_conformance.contract import draws
 from isograd_conformance.contract.layers import Array, Formulas, Passed, Wide
 
 Arrays = Mapping[str, Array]
+Course = Literal["constant", "halves", "triangle", "cosine"]
+COURSES: tuple[Course, ...] = get_args(Course)
+# Of a triangle: the share of the way at which it has its peak.
+PEAK = 0.25
 
 
 @dataclass(frozen=True)
 class Settings:
     """The arguments of `Network.SGD` that decide what a step does.
 
-    The learning rate is `eta`, or where it falls half as much in each epoch as in the one before.
+    The learning rate is `eta`; or it is half as much in each epoch as in the one before; or over `epochs`
+    epochs it goes from 0 up to `eta` and down again, or down to 0 as half a cosine does.
     """
 
     mini_batch_size: int
@@ -30,11 +35,32 @@ class Settings:
     nesterov: bool = False
     shuffle: bool = True
     drop_last: bool = False
-    falls: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    course: Course = "constant"
+    epochs: int = 2
 
-    def eta_in(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0."""
-        return self.eta / 2**epoch if self.falls else self.eta
+    def eta_error(self, eta: float, dtype: str) -> Any:
+        """What the rate of a step may differ by where the same formula is evaluated in another order.
+
+        Each has at most eight roundings in double precision, of numbers of at most 1, which the slopes of
+        a triangle and of a cosine (4/3 to 4, pi/2) make at most four times as large, relative to the peak;
+        then one rounding to the dtype, which may go to the other side.
+        """
+        if self.course in ("constant", "halves"):
+            return 0.0
+        error = 32 * 2.0**-53 * self.eta
+        here, *sides = (Wide(np.asarray(eta + e, dtype)) for e in (0.0, -error, error))
+        return max(abs(side - here) for side in sides)
+
+    def eta_in(self, epoch: int, number: int, steps: int) -> float:
+        """The learning rate of a step of an epoch of so many steps, all counted from 0."""
+        middle = (epoch + (number + 0.5) / steps) / self.epochs
+        if self.course == "triangle":
+            return self.eta * min(middle / PEAK, (1 - middle) / (1 - PEAK))
+        if self.course == "cosine":
+            return self.eta * math.cos(math.pi * middle / 2) ** 2
+        return self.eta / 2**epoch if self.course == "halves" else self.eta
 
     def steps(self, examples: int) -> int:
         """m: the mini-batches of an epoch, the last smaller one among them unless it is dropped."""
@@ -43,10 +69,11 @@ class Settings:
 
 
 class Stepped(NamedTuple):
-    """What one step makes: its cost before the update, and the parameters and velocities after it."""
+    """What one step makes: its cost before the update; parameters, state and velocities after it."""
 
     cost: Any
     parameters: dict[str, Array]
+    state: dict[str, Array]
     velocities: dict[str, Array]
 
 
@@ -74,41 +101,63 @@ def step(
     epoch: int,
     number: int,
 ) -> Stepped:
-    """One step from the parameters `before` and the velocities, both by path.
+    """One step from the parameters and the layers' state `before` and the velocities, all by path.
 
     The cost is the sum over the rows of -log softmax(z)[label] by the mini-batch size, plus half of lmbda / m
-    times the sum of the squared weights. Then v' = mu v - eta g, and w' = w + v' or, by Nesterov's rule,
-    w + mu v' - eta g.
+    times the sum of the squared weights. With label smoothing a, -log softmax(z) counts 1 - a at the label
+    and a more spread evenly over all classes; the numbers 1 - a and a / classes are constants of the dtype.
+    The gradient of a weight has weight_decay w besides. Then v' = mu v - eta g, and w' = w + v' or, by
+    Nesterov's rule, w + mu v' - eta g.
     """
     formulas = Formulas(net.dtype, training=True)
     rows = batch(settings, net.seed, len(data), epoch, number)
     wide = {path: array.astype(Wide) for path, array in before.items()}
     passed = _forward(net, formulas, _read(net, data, rows), wide, (epoch, number))
     z, labels = passed[-1].output, data.labels[rows]
-    chosen = np.arange(z.shape[1]) == labels[:, None]
-    cost = _costs(z, labels).sum() / settings.mini_batch_size
+    share = settings.label_smoothing
+    chosen = (np.arange(z.shape[1]) == labels[:, None]) * formulas.constant(1 - share)
+    chosen = chosen + formulas.constant(share / z.shape[1])
+    cost = (_log_sum(z)[:, 0] - (chosen * z).sum(axis=1)).sum() / settings.mini_batch_size
     gradients: dict[str, Array] = {}
     g = (_softmax(z) - chosen) / settings.mini_batch_size
     for name, layer in reversed(list(zip(_names(net.layers), passed, strict=True))):
         g, found = layer.back(g)
         gradients |= {f"{name}.{key}": gradient for key, gradient in found.items()}
-    decay = formulas.constant(settings.lmbda / settings.steps(len(data)))
-    eta, mu = formulas.constant(settings.eta_in(epoch)), formulas.constant(settings.momentum)
+    steps = settings.steps(len(data))
+    l2, mu = settings.lmbda / steps, formulas.constant(settings.momentum)
+    eta = formulas.constant(settings.eta_in(epoch, number, steps))
     after, moving = {}, {}
-    for path, w in wide.items():
-        gradient = gradients[path]
-        if path.endswith(".weight"):
-            cost = cost + (w * w).sum() * decay / 2
-            gradient = gradient + decay * w
+    for path, gradient in gradients.items():
+        w = wide[path]
+        if path in regularised(net):
+            cost = cost + (w * w).sum() * formulas.constant(l2) / 2
+            gradient = gradient + formulas.constant(l2 + settings.weight_decay) * w
         v = mu * velocities[path].astype(Wide) - eta * gradient
         after[path] = w + (mu * v - eta * gradient if settings.nesterov else v)
         moving[path] = v
-    return Stepped(cost, after, moving)
+    names = _names(net.layers)
+    state = {f"{n}.{key}": a for n, p in zip(names, passed, strict=True) for key, a in p.new_state.items()}
+    return Stepped(cost, after, state, moving)
 
 
-def evaluate(net: Network, data: Dataset, parameters: Arrays) -> Evaluated:
-    """The network as it is used: no dropout, but the weighted inputs scaled by what would have been kept."""
-    wide = {path: array.astype(Wide) for path, array in parameters.items()}
+def regularised(net: Network) -> set[str]:
+    """The paths of what decays: weights, but not those of a `BatchNorm`."""
+    layers = dict(zip(_names(net.layers), net.layers, strict=True))
+    paths = {path: path.rsplit(".", 1) for path in net.parameters}
+    return {
+        path
+        for path, (name, key) in paths.items()
+        if key == "weight" and not isinstance(layers[name], BatchNorm)
+    }
+
+
+def evaluate(net: Network, data: Dataset, arrays: Arrays) -> Evaluated:
+    """The network as it is used, with these parameters and this layer state.
+
+    No dropout, but the weighted inputs scaled by what would have been kept; running statistics in the place
+    of the batch's.
+    """
+    wide = {path: array.astype(Wide) for path, array in arrays.items()}
     everything = list(range(len(data)))
     z = _forward(net, Formulas(net.dtype, training=False), _read(net, data, everything), wide, None)[
         -1

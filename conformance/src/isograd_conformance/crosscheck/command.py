@@ -93,6 +93,7 @@ def _checked(
 def _read(given: str, dtype: str | None, data: str | None) -> tuple[Network, Dataset, dict[str, Any]]:
     """The network, its training data, and the arguments of its training steps."""
     from isograd import load_dataset
+    from isograd.training import StepSchedule
 
     path = checkpoint_file(Path(given))
     if path.suffix == ".safetensors" and path.is_file():
@@ -108,11 +109,17 @@ def _read(given: str, dtype: str | None, data: str | None) -> tuple[Network, Dat
             "lmbda": training.lmbda,
             "momentum": training.momentum,
             "nesterov": training.nesterov,
+            "weight_decay": training.weight_decay,
+            "label_smoothing": training.label_smoothing,
         }
     if dtype is not None and network.dtype != dtype:
         network = _in_precision(network, dtype)
-    if callable(arguments.get("eta")):
-        arguments["eta"] = float(arguments["eta"](0))
+    eta = arguments.get("eta")
+    if isinstance(eta, StepSchedule):
+        # Its first step may be so small that an update would show nothing.
+        arguments["eta"] = eta.eta
+    elif callable(eta):
+        arguments["eta"] = float(eta(0))
     return network, load_dataset(table.source, validation_size=table.validation_size)[0], arguments
 
 
@@ -124,7 +131,7 @@ def _read_checkpoint(path: Path, data: str | None) -> tuple[Network, DataTable, 
     if network.training is None:
         return network, table, {"mini_batch_size": 10}
     agreement = network.training.agreement
-    names = ("mini_batch_size", "lmbda", "momentum", "nesterov")
+    names = ("mini_batch_size", "lmbda", "momentum", "nesterov", "weight_decay", "label_smoothing")
     return network, table, {name: agreement[name] for name in names}
 
 

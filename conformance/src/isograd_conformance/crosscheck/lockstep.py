@@ -57,6 +57,8 @@ def check(
     lmbda: float = 0.0,
     momentum: float = 0.0,
     nesterov: bool = False,
+    weight_decay: float = 0.0,
+    label_smoothing: float = 0.0,
     title: str = "network",
     announce: Announce | None = None,
 ) -> CrossCheck:
@@ -75,7 +77,7 @@ def check(
         Specifications "NAME[:DEVICE]", as a list or one text with commas; by default every usable backend.
     steps : int
         How many mini-batches.
-    mini_batch_size, eta, lmbda, momentum, nesterov
+    mini_batch_size, eta, lmbda, momentum, nesterov, weight_decay, label_smoothing
         As for `Network.SGD`.
     title : str
         What the report calls the network.
@@ -102,7 +104,7 @@ def check(
     run = _Run(
         network,
         _examples(network, dataset, whole("steps", steps, 1), whole("mini_batch_size", mini_batch_size, 1)),
-        _options(len(dataset), mini_batch_size, lmbda, momentum, nesterov),
+        _options(len(dataset), mini_batch_size, lmbda, momentum, nesterov, weight_decay, label_smoothing),
         number("eta", eta, above=0),
         steps,
         announce or (lambda what: None),
@@ -163,13 +165,21 @@ def _examples(network: Network, dataset: Dataset, steps: int, mini_batch_size: i
 
 
 def _options(
-    examples: int, mini_batch_size: int, lmbda: float, momentum: float, nesterov: bool
+    examples: int,
+    mini_batch_size: int,
+    lmbda: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+    label_smoothing: float,
 ) -> StepOptions:
     decay = number("lmbda", lmbda, least=0) / -(-examples // mini_batch_size)
     momentum = number("momentum", momentum, least=0, below=1)
     if flag("nesterov", nesterov) and not momentum:
         raise ArgumentError("nesterov is True, but momentum is 0; expected a momentum above 0")
-    return StepOptions(mini_batch_size, decay, momentum, nesterov)
+    weight_decay = number("weight_decay", weight_decay, least=0)
+    label_smoothing = number("label_smoothing", label_smoothing, least=0, below=1)
+    return StepOptions(mini_batch_size, decay, momentum, nesterov, weight_decay, label_smoothing)
 
 
 def _subjects(backends: str | Iterable[str] | None) -> list[Subject]:

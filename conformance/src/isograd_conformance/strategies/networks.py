@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from isograd import (
     Activation,
     AveragePool,
+    BatchNorm,
     Convolution,
     ConvPool,
     Dataset,
@@ -90,12 +91,14 @@ def every_kind_of_layer() -> list[Layer]:
     return [
         ConvPool(6, window=3, activation="relu"),
         Convolution(4, window=(3, 2), padding="same", groups=2, activation="tanh"),
+        BatchNorm(momentum=0.25, epsilon=0.001),
         MaxPool(window=2, stride=1),
         AveragePool(window=(2, 1), stride=1),
         L2Pool(window=(1, 2), stride=1),
         Activation("softplus"),
         Dropout(0.125),
         FullyConnected(6, activation="sigmoid", p_dropout=0.25),
+        BatchNorm(),
         Softmax(4, p_dropout=0.5, weight_init="n_in"),
     ]
 
@@ -126,10 +129,12 @@ def layer_lists(draw: st.DrawFn) -> tuple[list[Layer], tuple[int, int, int]]:
 @st.composite
 def _image_layers(draw: st.DrawFn, maps: int, size: int) -> tuple[Layer, int, int]:
     """A layer for images of so many channels and pixels a side; and what it makes of both."""
-    kind = draw(
-        st.sampled_from(["convolution", "convolution and pooling", "pooling", "activation", "dropout"])
-    )
+    kinds = ["convolution", "convolution and pooling", "pooling", "activation", "dropout", "normalisation"]
+    kind = draw(st.sampled_from(kinds))
     activation = draw(st.sampled_from(ACTIVATIONS))
+    if kind == "normalisation":
+        momentum, epsilon = draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.sampled_from([0.001, 0.25]))
+        return BatchNorm(momentum=momentum, epsilon=epsilon), maps, size
     if kind == "activation" or size < 4:
         return Activation(activation), maps, size
     if kind == "dropout":

@@ -16,18 +16,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isograd import Callback, ConvPool, Dataset, Dropout, FullyConnected, History, Layer, Network, Softmax
+from isograd import (
+    BatchNorm,
+    Callback,
+    ConvPool,
+    Dataset,
+    Dropout,
+    FullyConnected,
+    History,
+    Layer,
+    Network,
+    Softmax,
+)
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd.evaluation import CHUNK_ROWS, evaluation_function
 from isograd.training import Progress
 from isograd.training.draws import Chunk, draw, epoch_order
-from isograd.training.schedules import StepDecay
+from isograd.training.schedules import CosineDecay, Eta, StepDecay, Triangular
 from isograd.training.step import MASK, VELOCITY, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import Tracked, disagreement, track
 from isograd_conformance.checks import require
 from isograd_conformance.contract import draws
-from isograd_conformance.contract.steps import Evaluated, Settings, batch, evaluate, step
+from isograd_conformance.contract.steps import (
+    COURSES,
+    PEAK,
+    Course,
+    Evaluated,
+    Settings,
+    batch,
+    evaluate,
+    regularised,
+    step,
+)
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.networks import every_kind_of_layer, layer_lists
 from isograd_conformance.subject import HostArray, Subject
@@ -49,7 +70,10 @@ def settings(draw: st.DrawFn, most: int) -> Settings:
         nesterov=draw(st.booleans()) if momentum else False,
         shuffle=draw(st.booleans()),
         drop_last=draw(st.booleans()),
-        falls=draw(st.booleans()),
+        weight_decay=draw(st.sampled_from([0.0, 0.05])),
+        label_smoothing=draw(st.sampled_from([0.0, 0.1])),
+        course=draw(st.sampled_from(COURSES)),
+        epochs=EPOCHS,
     )
 
 
@@ -74,16 +98,32 @@ def kinds_of_gradient(subject: Subject) -> list[str]:
 
 
 class Watch(Callback):
-    """Keeps the cost of every chunk, and the parameters after it with the number of its last step."""
+    """Keeps the cost of every chunk, and the network's arrays after it with the number of its last step."""
 
     def __init__(self, every: int | None = None) -> None:
         self.every = every
         self.costs: list[float] = []
-        self.parameters: list[tuple[int, dict[str, HostArray]]] = []
+        self.arrays: list[tuple[int, dict[str, HostArray]]] = []
 
     def on_chunk(self, progress: Progress) -> None:
         self.costs.append(progress.cost)
-        self.parameters.append((progress.step, dict(progress.network.parameters)))
+        self.arrays.append((progress.step, arrays_of(progress.network)))
+
+
+def arrays_of(net: Network) -> dict[str, HostArray]:
+    """Parameters and layer state."""
+    return {**net.parameters, **net.state}
+
+
+def schedule(given: Settings) -> Eta:
+    """The learning rate of these settings, as `SGD` takes it."""
+    schedules: dict[str, Eta] = {
+        "constant": given.eta,
+        "halves": StepDecay(given.eta, 0.5, every=1),
+        "triangle": Triangular(given.eta, given.epochs, warm_up=PEAK),
+        "cosine": CosineDecay(given.eta, given.epochs),
+    }
+    return schedules[given.course]
 
 
 def hold(found: Mapping[str, Any], wanted: Mapping[str, Any], errors: Mapping[str, HostArray]) -> None:
@@ -106,19 +146,27 @@ def step_errors(
 ) -> dict[str, HostArray]:
     """The rounding bound of one step's cost and updates, on the rows and masks that the contract draws."""
     rows = batch(given, net.seed, len(data), *at)
+    steps = given.steps(len(data))
     options = StepOptions(
-        given.mini_batch_size, given.lmbda / given.steps(len(data)), given.momentum, given.nesterov
+        given.mini_batch_size,
+        given.lmbda / steps,
+        given.momentum,
+        given.nesterov,
+        given.weight_decay,
+        given.label_smoothing,
     )
     function = step_function(step_graph(net.architecture, data, len(rows), options))
     values = {"inputs": data.inputs, "labels": data.labels, "rows": np.asarray(rows, np.int32), **state}
-    values["eta"] = np.asarray(given.eta_in(at[0]), net.dtype)
+    eta = given.eta_in(*at, steps)
+    values["eta"] = np.asarray(eta, net.dtype)
     for name, variable in function.inputs.items():
         if name.startswith(MASK):
             path = name.removeprefix(MASK)
             p_dropout = net.architecture.masks[path].p_dropout
             values[name] = draws.mask(net.seed, path, variable.shape, p_dropout, *at)
     wanted = {"cost": function.outputs["cost"], **function.updates}
-    tracked = track(list(wanted.values()), values, subject.arithmetic)
+    of_eta = {"eta": np.asarray(given.eta_error(eta, net.dtype), np.float64)}
+    tracked = track(list(wanted.values()), values, subject.arithmetic, of_eta)
     return {name: each.error for name, each in zip(wanted, tracked, strict=True)}
 
 
@@ -127,29 +175,31 @@ def step_errors(
 def test_every_step_of_a_run_is_what_the_contract_says_of_the_state_before_it(
     subject: Subject, data: st.DataObject, given_settings: Settings
 ) -> None:
-    """Order, masks, cost, gradient, L2, momentum, smaller last batches and the number of steps."""
+    """Order, masks, cost, gradient, decay, momentum, rate, state, smaller last batches and how many."""
     require(subject, "int32", "uint8", "bool")
     net = data.draw(networks(subject))
     digits = images(net, data.draw(st.integers(given_settings.mini_batch_size, 7)))
     hold_run(subject, net, digits, given_settings, data.draw(st.sampled_from(kinds_of_gradient(subject))))
 
 
-def test_every_kind_of_layer_is_trained_as_the_contract_says(subject: Subject) -> None:
+@pytest.mark.parametrize("course", ["halves", "triangle"])
+def test_every_kind_of_layer_is_trained_as_the_contract_says(course: Course, subject: Subject) -> None:
     require(subject, "int32", "uint8", "bool")
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=4, dtype=subject.floating[-1])
-    hold_run(
-        subject, net, images(net, 5), Settings(3, 0.125, 0.5, 0.5, nesterov=True, falls=True), "symbolic"
+    given_settings = Settings(
+        3, 0.125, 0.5, 0.5, nesterov=True, weight_decay=0.05, label_smoothing=0.1, course=course
     )
+    # Of four examples the last is a mini-batch by itself, whose features have no unbiased variance.
+    hold_run(subject, net, images(net, 4), given_settings, "symbolic")
 
 
 def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Settings, gradient: str) -> None:
     """Hold two epochs to the contract step by step, and to the bits of the same run without stops."""
-    arguments: dict[str, Any] = {**asdict(given_settings), "gradient": gradient}
-    arguments["backend"] = subject.specification
-    if arguments.pop("falls"):
-        arguments["eta"] = StepDecay(given_settings.eta, 0.5, every=1)
-    steps, state = given_settings.steps(len(data)), dict(net.parameters)
-    velocities = {path: np.zeros_like(w) for path, w in state.items()}
+    arguments: dict[str, Any] = {**asdict(given_settings), "eta": schedule(given_settings)}
+    arguments |= {"gradient": gradient, "backend": subject.specification}
+    del arguments["course"], arguments["epochs"]
+    steps, state = given_settings.steps(len(data)), arrays_of(net)
+    velocities = {path: np.zeros_like(w) for path, w in net.parameters.items()}
     for epoch in range(EPOCHS):
         costs, errors = [], []
         for number in range(steps):
@@ -159,11 +209,14 @@ def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Sett
             wanted = step(net, data, given_settings, state, velocities, *at)
             assert net.training is not None
             after = net.training.arrays
-            hold({"cost": watch.costs[0], **after}, {"cost": wanted.cost, **wanted.parameters}, bounds)
+            changed = {**wanted.parameters, **wanted.state}
+            hold({"cost": watch.costs[0], **after}, {"cost": wanted.cost, **changed}, bounds)
+            for path in state.keys() - changed:
+                assert after[path].tobytes() == state[path].tobytes(), f"{path} has changed"
             state = {path: after[path] for path in state}
             if given_settings.momentum:
                 hold(after, _named(wanted.velocities), bounds)
-                velocities = {path: after[VELOCITY + path] for path in state}
+                velocities = {path: after[VELOCITY + path] for path in velocities}
             costs.append(wanted.cost)
             errors.append(bounds["cost"])
             last = number + 1 == steps
@@ -177,8 +230,8 @@ def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Sett
     if subject.capabilities.deterministic:
         again = Network(net.layers, net.input_shape, net.seed, init=net.init, dtype=net.dtype)
         again.SGD(data, EPOCHS, **arguments)
-        assert {path: w.tobytes() for path, w in again.parameters.items()} == {
-            path: w.tobytes() for path, w in state.items()
+        assert {path: array.tobytes() for path, array in arrays_of(again).items()} == {
+            path: array.tobytes() for path, array in state.items()
         }, "a run in one go gives other bits than one of single steps"
 
 
@@ -193,7 +246,7 @@ def evaluation_errors(subject: Subject, net: Network, data: Dataset) -> dict[str
         rows = np.arange(first, min(first + CHUNK_ROWS, len(data)), dtype=np.int32)
         part = Dataset(data.inputs[rows], data.labels[rows], scale=data.scale)
         function = evaluation_function(net.architecture, part, len(rows), list(found))
-        values = {**net.parameters, "inputs": part.inputs, "labels": part.labels, "rows": rows - first}
+        values = {**arrays_of(net), "inputs": part.inputs, "labels": part.labels, "rows": rows - first}
         tracked = track(list(function.outputs.values()), values, subject.arithmetic)
         for name, each in zip(function.outputs, tracked, strict=True):
             found[name].append(each.error)
@@ -216,13 +269,16 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
     require(subject, "int32", "uint8", "bool")
     layers: list[Layer] = [
         ConvPool(2, window=2, activation="softplus"),
+        BatchNorm(epsilon=0.25),
         Dropout(0.25, inverted=inverted),
         FullyConnected(3, "tanh", 0.25, inverted=inverted),
         Softmax(3, 0.5, inverted=inverted, weight_init="n_in", bias_init="chapter"),
     ]
     net = Network(layers, (1, 5, 5), seed=number, dtype=subject.floating[-1])
+    for path, array in net.state.items():  # no mean is 0, and no variance 1, as they begin
+        net.state[path] = array + np.arange(1, array.size + 1, dtype=net.dtype) / 8
     digits, where = images(net, number), subject.specification
-    wanted, errors = evaluate(net, digits, net.parameters), evaluation_errors(subject, net, digits)
+    wanted, errors = evaluate(net, digits, arrays_of(net)), evaluation_errors(subject, net, digits)
     found = {"probabilities": net.predict_proba(digits, backend=where)}
     hold(found, {"probabilities": wanted.probabilities}, errors)
     decided = errors["class"] == 0
@@ -233,7 +289,7 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
     # The mean of costs that are each within their bound is within the mean of these; it is rounded besides,
     # in double precision, by at most as much as a sum of so many terms.
     summed = number * 2.0**-53 * float(abs(wanted.costs).mean())
-    squares = (w.astype(float) ** 2 for path, w in net.parameters.items() if path.endswith(".weight"))
+    squares = (net.parameters[path].astype(float) ** 2 for path in regularised(net))
     weights = sum(float(square.sum()) for square in squares)
     for lmbda, size in ((0.0, 1), (0.5, 3)):
         decay = 0.5 * lmbda * weights / math.ceil(number / size)
@@ -257,16 +313,16 @@ def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
         digits, 4, 2, 0.25, validation, test,
         early_stopping=patience, callbacks=[watch], backend=subject.specification,
     )  # fmt: skip
-    ends = [parameters for number, parameters in watch.parameters if number == 3]
+    ends = [arrays for number, arrays in watch.arrays if number == 3]
     assert len(ends) == len(history.epochs)
     best, best_epoch, since = -1.0, 0, 0
-    for record, parameters in zip(history.epochs, ends, strict=True):
+    for record, arrays in zip(history.epochs, ends, strict=True):
         other = Network(net.layers, net.input_shape, net.seed, dtype=net.dtype)
-        other.adopt(parameters)
+        other.adopt(arrays)
         accuracy = record.validation_accuracy
         assert accuracy is not None
         errors = evaluation_errors(subject, other, validation)
-        wanted = evaluate(other, validation, parameters)
+        wanted = evaluate(other, validation, arrays)
         hold_accuracy(accuracy, wanted, validation, errors["class"])
         cost = {"validation cost": np.asarray(wanted.costs).mean()}
         rounding = len(validation) * 2.0**-53 * float(cost["validation cost"])
@@ -276,7 +332,7 @@ def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
         if accuracy >= best:
             best, best_epoch = accuracy, record.epoch
             in_doubt = evaluation_errors(subject, other, test)["class"]
-            hold_accuracy(record.test_accuracy, evaluate(other, test, parameters), test, in_doubt)
+            hold_accuracy(record.test_accuracy, evaluate(other, test, arrays), test, in_doubt)
         else:
             assert record.test_accuracy is None
     _hold_end(history, net, ends, best_epoch, since, patience)
@@ -298,8 +354,8 @@ def _hold_end(
     assert stopped or len(ends) == 4
     assert patience is None or since <= patience
     kept = ends[best_epoch if stopped else -1]
-    assert {path: w.tobytes() for path, w in net.parameters.items()} == {
-        path: w.tobytes() for path, w in kept.items()
+    assert {path: array.tobytes() for path, array in arrays_of(net).items()} == {
+        path: array.tobytes() for path, array in kept.items()
     }
 
 

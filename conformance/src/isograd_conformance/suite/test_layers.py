@@ -14,6 +14,7 @@ import isograd.layers
 from isograd import (
     Activation,
     AveragePool,
+    BatchNorm,
     Convolution,
     ConvPool,
     Dropout,
@@ -50,6 +51,7 @@ LAYERS: dict[str, Layer] = {
     "Softmax": Softmax(3, p_dropout=0.5),
     "Dropout": Dropout(0.25),
     "Dropout, inverted": Dropout(0.25, inverted=True),
+    "BatchNorm": BatchNorm(momentum=0.25, epsilon=0.125),
     "Flatten": Flatten(),
     **{f"Activation, {name}": Activation(name) for name in ACTIVATIONS},
 }
@@ -64,7 +66,7 @@ def test_every_layer_has_a_case() -> None:
 
 @dataclass(frozen=True)
 class Alone:
-    """A layer as a function: its outputs in both modes, J'g and J v in training.
+    """A layer as a function: its outputs in both modes, its new state, J'g and J v in training.
 
     `moving` are the names of the input and the parameters.
     """
@@ -86,8 +88,10 @@ class Alone:
         parameters = {name: variable(name, spec.shape) for name, spec in layer.parameters(SHAPE).items()}
         moving = {x.name: x, **{w.name: w for w in parameters.values()}}
         masks = {name: variable(name, (ROWS, *m.shape), "bool") for name, m in layer.masks(SHAPE).items()}
-        (train,), _ = layer.build((x,), parameters, {}, "train", masks)
-        (evaluate,), _ = layer.build((x,), parameters, {}, "evaluate", {})
+        # Not below 0: a variance among them has a square root.
+        state = {name: G.abs_(variable(name, spec.shape)) for name, spec in layer.state(SHAPE).items()}
+        (train,), new_state = layer.build((x,), parameters, state, "train", masks)
+        (evaluate,), _ = layer.build((x,), parameters, state, "evaluate", {})
         g = variable("g", train.shape)
         gradients = G.vector_jacobian_product(train, g, list(moving.values()))
         product = G.constant(0, dtype)
@@ -96,6 +100,7 @@ class Alone:
         pushed = gradient_or_none(product, g)
         assert pushed is not None
         outputs = {f"{dtype} train": train, f"{dtype} evaluate": evaluate, f"{dtype} J v": pushed}
+        outputs |= {f"{dtype} new {name}": array for name, array in new_state.items()}
         outputs |= {f"d/{name}": gradient for name, gradient in zip(moving, gradients, strict=True)}
         return cls(outputs, made, list(moving))
 
@@ -132,18 +137,23 @@ def test_outputs_and_gradients_of_a_layer(layer: str, subject: Subject) -> None:
 @EACH
 @pytest.mark.judges("extremes")
 def test_a_bad_pixel_reaches_what_depends_on_it_and_nothing_else(layer: str, subject: Subject) -> None:
-    """As the reference says; and in the other rows it does not change a bit."""
+    """As the reference says; and in the other rows it does not change a bit.
+
+    A layer with state keeps there what it takes in training of all rows of a batch, which so depend on each
+    other.
+    """
     require(subject, "bool", "int32")
     if subject.capabilities.normwise_convolution:
         pytest.skip(f"{subject.specification} declares normwise_convolution: transforms spread a NaN")
     executable, alone = compiled(subject, layer)
     clean = normal(7, executable.function.inputs)
     before, others = subject.call(executable, clean).outputs, [0, 2]
+    modes = ("evaluate",) if LAYERS[layer].state(SHAPE) else ("train", "evaluate")
     for bad in (np.nan, np.inf, -np.inf):
         values = {**clean, **{f"{dtype} x": clean[f"{dtype} x"].copy() for dtype in alone}}
         for dtype in alone:
             values[f"{dtype} x"][1, 0, 2, 1] = bad
         found = check_executable(subject, executable, values).outputs
-        for name in (f"{dtype} {mode}" for dtype in alone for mode in ("train", "evaluate")):
+        for name in (f"{dtype} {mode}" for dtype in alone for mode in modes):
             if subject.capabilities.deterministic:
                 assert found[name][others].tobytes() == before[name][others].tobytes(), name

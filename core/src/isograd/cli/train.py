@@ -222,6 +222,8 @@ def _train(
             run.training.lmbda,
             momentum=run.training.momentum,
             nesterov=run.training.nesterov,
+            weight_decay=run.training.weight_decay,
+            label_smoothing=run.training.label_smoothing,
             shuffle=run.training.shuffle,
             drop_last=run.training.drop_last,
             early_stopping=run.training.early_stopping,

@@ -27,7 +27,7 @@ def log_softmax(z: Tensor, *, axis: int = -1) -> Tensor:
     return z - reduce("logsumexp", z, axis, keepdims=True)
 
 
-def log_likelihood(z: Tensor, labels: Tensor) -> Tensor:
+def log_likelihood(z: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """The log-likelihood cost of each row: -log softmax(z)[label] (Nielsen, chapter 3, equation 80).
 
     Parameters
@@ -36,11 +36,16 @@ def log_likelihood(z: Tensor, labels: Tensor) -> Tensor:
         Weighted inputs of the softmax, floating point, (rows, classes).
     labels : Tensor
         int32, (rows,); each in [0, classes).
+    label_smoothing : float
+        a in [0, 1): the cost is (1 - a) times that of the label, plus a times the mean of those of all
+        classes (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016,
+        section 7).
 
     Returns
     -------
     Tensor
-        (rows,). Computed as logsumexp(z) - sum(where(iota == label, z, 0)).
+        (rows,). Computed as logsumexp(z) - sum(where(iota == label, z, 0)); with smoothing as
+        logsumexp(z) - (1 - a) * sum(where(iota == label, z, 0)) - a / classes * sum(z).
     """
     if z.ndim != 2 or labels.shape != z.shape[:1]:
         raise ShapeError(
@@ -49,9 +54,13 @@ def log_likelihood(z: Tensor, labels: Tensor) -> Tensor:
         )
     if labels.dtype != "int32":
         raise ArgumentTypeError(f"log_likelihood: labels are {labels.dtype}; expected int32")
+    check_probability("log_likelihood", "label_smoothing", label_smoothing)
     classes = p.iota(shape=z.shape, axis=1)
     chosen = p.reduce_sum(where(equal(classes, labels.reshape(-1, 1)), z, 0), axes=1)
-    return p.logsumexp(z, axes=1) - chosen
+    if not label_smoothing:
+        return p.logsumexp(z, axes=1) - chosen
+    smoothed = (1 - label_smoothing) * chosen + (label_smoothing / z.shape[1]) * p.reduce_sum(z, axes=1)
+    return p.logsumexp(z, axes=1) - smoothed
 
 
 def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
@@ -113,7 +122,7 @@ def dropout(x: Tensor, mask: Tensor, p_dropout: float, *, inverted: bool = False
 
 
 def check_probability(name: str, argument: str, value: float) -> None:
-    """Refuse what is no probability of dropping out: a number in [0, 1)."""
+    """Refuse what is no share, such as a probability of dropping out: a number in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArgumentTypeError(f"{name}: {argument} is {value!r}; expected a number")
     if not 0 <= value < 1:

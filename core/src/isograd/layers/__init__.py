@@ -28,6 +28,7 @@ from isograd.layers.initialisers import (
     as_scheme,
     initial_value,
 )
+from isograd.layers.normalisation import BatchNorm
 from isograd.layers.pooling import AveragePool, L2Pool, MaxPool
 from isograd.layers.serialise import (
     FORMAT,
@@ -51,6 +52,7 @@ __all__ = [
     "SCHEMES",
     "Activation",
     "AveragePool",
+    "BatchNorm",
     "Constant",
     "ConvPool",
     "Convolution",

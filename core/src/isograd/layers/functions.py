@@ -49,7 +49,7 @@ def register(kind: Kind, name: str, function: Function) -> None:
     kind : "activation", "initialiser" or "schedule"
         An activation takes a `Tensor` and returns one of the same shape and dtype; an initialiser takes
         (seed, path, `ParameterSpec`) and returns an array of the parameter's shape; a schedule takes the
-        epoch, an int from 0, and returns a number.
+        epoch, an int from 0, and returns a number, or is a `training.StepSchedule`.
     name : str
         Lower-case words joined by dashes or underscores.
     function : callable

@@ -36,6 +36,7 @@ from isograd.layers.base import Layer, given_fields
 from isograd.layers.convolution import Convolution, ConvPool
 from isograd.layers.dense import FullyConnected, Softmax
 from isograd.layers.initialisers import Constant, Initialiser, InitialiserLike, Normal, ScaledNormal
+from isograd.layers.normalisation import BatchNorm
 from isograd.layers.pooling import AveragePool, L2Pool, MaxPool
 from isograd.layers.simple import Activation, Dropout, Flatten
 from isograd.layers.validation import label
@@ -49,6 +50,7 @@ _LAYERS: Mapping[str, type[Layer]] = {
     for kind in (
         Activation,
         AveragePool,
+        BatchNorm,
         ConvPool,
         Convolution,
         Dropout,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -84,6 +85,7 @@ def single_input(
     params: Mapping[str, Tensor],
     mode: str,
     masks: Mapping[str, Tensor],
+    state: Mapping[str, Tensor] = MappingProxyType({}),
 ) -> Tensor:
     """The one input of a layer, once all that `build` was given fits what the layer declares.
 
@@ -91,7 +93,8 @@ def single_input(
     ------
     ArgumentError, ArgumentTypeError, ShapeError
         If there is not exactly one input, it is not floating point or not a batch of examples that the layer
-        takes; if a parameter, or in training a mask, is missing or has another shape or dtype.
+        takes; if a parameter, an array of the state or, in training, a mask is missing or has another shape
+        or dtype.
     """
     name = label(layer)
     choice(name, "mode", mode, ("train", "evaluate"))
@@ -105,6 +108,8 @@ def single_input(
     layer.output_shape(features)
     for key, spec in layer.parameters(features).items():
         _expect(name, f"parameter {key!r}", params.get(key), spec.shape, x.dtype)
+    for key, array in layer.state(features).items():
+        _expect(name, f"state {key!r}", state.get(key), array.shape, x.dtype)
     if mode == "train":
         for key, mask in layer.masks(features).items():
             _expect(name, f"mask {key!r}", masks.get(key), (x.shape[0], *mask.shape), "bool")

@@ -8,12 +8,21 @@ from __future__ import annotations
 from isograd.training.augmentation import Affine, Augmentation, Elastic, OnePixelShifts
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.history import EpochRecord, History
-from isograd.training.schedules import ExponentialDecay, LinearDecay, Schedule, StepDecay
+from isograd.training.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    LinearDecay,
+    Schedule,
+    StepDecay,
+    StepSchedule,
+    Triangular,
+)
 
 __all__ = [
     "Affine",
     "Augmentation",
     "Callback",
+    "CosineDecay",
     "Elastic",
     "EpochRecord",
     "ExponentialDecay",
@@ -23,4 +32,6 @@ __all__ = [
     "Progress",
     "Schedule",
     "StepDecay",
+    "StepSchedule",
+    "Triangular",
 ]

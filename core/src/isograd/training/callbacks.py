@@ -29,6 +29,7 @@ class Progress:
     cost : float
         The mean cost over the steps since the last report; 0 before the first.
     eta : float
+        The learning rate of the last step that is done, at the beginning of an epoch of its first.
     images_per_second : float
         Since this epoch began, evaluation left out.
     """

@@ -49,10 +49,12 @@ def draw(
     chunk: Chunk,
     order: npt.NDArray[np.int32],
     mini_batch_size: int,
-    eta: float,
+    eta: float | npt.NDArray[np.float64],
     images: Images | None = None,
 ) -> dict[str, npt.NDArray[Any]]:
     """The inputs that change from step to step, by name, each with a leading axis of `chunk.steps`.
+
+    `eta` is the learning rate of all these steps, or of each: (steps,).
 
     "rows" int32 (steps, rows), from `order`; "eta" (steps,) of the network's dtype; "mask/PATH" bool (steps,
     rows, *shape). With `images`, "images" (steps, rows, *features) of their dtype too, and "rows" has the

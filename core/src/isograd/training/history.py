@@ -29,6 +29,7 @@ class EpochRecord:
         The mean over the epoch's steps of the cost that was minimised, regularisation included, each step's
         as it was before its update.
     eta : float
+        The learning rate of the epoch's first step.
     seconds : float
         Of training, without evaluation.
     images_per_second : float

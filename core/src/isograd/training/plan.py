@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from isograd.architecture import Architecture
 from isograd.data import Dataset, as_dataset
@@ -33,6 +33,8 @@ AGREEMENT = (
     "lmbda",
     "momentum",
     "nesterov",
+    "weight_decay",
+    "label_smoothing",
     "shuffle",
     "drop_last",
     "early_stopping",
@@ -40,7 +42,7 @@ AGREEMENT = (
     "augmentation",
 )
 # Those that came later than the file format, with what every run did before.
-ADDED: dict[str, Any] = {"augmentation": []}
+ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "augmentation": []}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Plan:
     lmbda: float
     momentum: float
     nesterov: bool
+    weight_decay: float
+    label_smoothing: float
     shuffle: bool
     drop_last: bool
     early_stopping: int | None
@@ -107,16 +111,29 @@ class Plan:
 
     @property
     def options(self) -> StepOptions:
-        return StepOptions(self.mini_batch_size, self.lmbda / self.steps, self.momentum, self.nesterov)
+        return StepOptions(
+            self.mini_batch_size,
+            self.lmbda / self.steps,
+            self.momentum,
+            self.nesterov,
+            self.weight_decay,
+            self.label_smoothing,
+        )
 
-    def eta_in(self, epoch: int) -> float:
-        """The learning rate in an epoch, checked to be a finite number above 0 in the network's dtype."""
-        name, value = "eta", self.eta
-        if callable(value):
-            name, value = f"eta in epoch {epoch}", value(epoch)
-        result = number(name, value, above=0)
-        _fits(name, result, self.dtype)
-        return result
+    def etas_in(self, epoch: int) -> npt.NDArray[np.float64]:
+        """The learning rate of each step of an epoch: float64, (steps,).
+
+        Each is checked to be a finite number above 0 in the network's dtype.
+        """
+        eta, name = self.eta, f"eta in epoch {epoch}"
+        if isinstance(eta, schedules.StepSchedule):
+            each = [number(name, eta(epoch, step, self.steps), above=0) for step in range(self.steps)]
+            _fits(name, min(each), self.dtype)
+            _fits(name, max(each), self.dtype)
+            return np.array(each)
+        result = number(name, eta(epoch), above=0) if callable(eta) else number("eta", eta, above=0)
+        _fits(name if callable(eta) else "eta", result, self.dtype)
+        return np.full(self.steps, result)
 
     @cached_property
     def agreement(self) -> dict[str, Any]:
@@ -143,13 +160,15 @@ def make_plan(
     training_data: Any,
     epochs: int,
     mini_batch_size: int,
-    eta: float | str | Callable[[int], float],
+    eta: schedules.Eta | str,
     validation_data: Any,
     test_data: Any,
     lmbda: float,
     *,
     momentum: float,
     nesterov: bool,
+    weight_decay: float,
+    label_smoothing: float,
     shuffle: bool,
     drop_last: bool,
     early_stopping: int | None,
@@ -181,6 +200,8 @@ def make_plan(
         lmbda=number("lmbda", lmbda, least=0),
         momentum=number("momentum", momentum, least=0, below=1),
         nesterov=flag("nesterov", nesterov),
+        weight_decay=number("weight_decay", weight_decay, least=0),
+        label_smoothing=number("label_smoothing", label_smoothing, least=0, below=1),
         shuffle=flag("shuffle", shuffle),
         drop_last=flag("drop_last", drop_last),
         early_stopping=optional_whole("early_stopping", early_stopping, 1),
@@ -213,7 +234,12 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
         )
     if plan.checkpoint_every is not None and plan.checkpoint is None:
         raise ArgumentError("checkpoint_every needs checkpoint, the path to write to")
-    _fits("lmbda", plan.lmbda, plan.dtype)
+    for name in ("lmbda", "weight_decay", "label_smoothing"):
+        _fits(name, getattr(plan, name), plan.dtype)
+    if isinstance(plan.eta, schedules.StepSchedule) and plan.epochs > plan.eta.epochs:
+        raise ArgumentError(
+            f"epochs is {plan.epochs}; the schedule {plan.eta!r} ends after {plan.eta.epochs}"
+        )
 
 
 def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:

@@ -196,6 +196,7 @@ class Run:
     def _draws(self, chunk: Chunk) -> dict[str, Array]:
         """The chunk's rows, images, masks and learning rate, on the device."""
         network, plan, epoch = self._network, self._plan, self._epoch()
+        etas = epoch.etas[chunk.first_step : chunk.first_step + chunk.steps]
         return self._move(
             draw(
                 network.architecture,
@@ -203,16 +204,16 @@ class Run:
                 chunk,
                 epoch.order,
                 plan.mini_batch_size,
-                epoch.eta,
+                etas,
                 plan.images,
             )
         )
 
     def _epoch(self) -> _Epoch:
-        """The order and the learning rate of the present epoch."""
+        """The order and the learning rates of the present epoch."""
         number, plan = self._now.epoch, self._plan
         if self._drawn is None or self._drawn.number != number:
-            self._drawn = _Epoch(number, plan.eta_in(number), self._network.seed, plan)
+            self._drawn = _Epoch(number, plan.etas_in(number), self._network.seed, plan)
         return self._drawn
 
     def _finish_epoch(self) -> bool:
@@ -223,7 +224,7 @@ class Run:
         record = EpochRecord(
             epoch=now.epoch,
             cost=now.cost_sum / plan.steps,
-            eta=self._epoch().eta,
+            eta=float(self._epoch().etas[0]),
             seconds=now.seconds,
             images_per_second=_rate(plan.examples, now.seconds),
             validation_accuracy=accuracy,
@@ -256,10 +257,16 @@ class Run:
             step=now.step,
             steps=plan.steps,
             cost=cost,
-            eta=self._epoch().eta if now.epoch < plan.epochs else 0.0,
+            eta=self._latest_eta(),
             images_per_second=_rate(images, now.seconds),
         )
         return any_stop([getattr(callback, hook)(progress) for callback in plan.callbacks])
+
+    def _latest_eta(self) -> float:
+        """The learning rate of the epoch's latest finished step, or of its first; 0 after the last epoch."""
+        if self._now.epoch >= self._plan.epochs:
+            return 0.0
+        return float(self._epoch().etas[max(self._now.step - 1, 0)])
 
     def _checkpoint_due(self) -> bool:
         every = self._plan.checkpoint_every
@@ -288,7 +295,7 @@ class Run:
 @dataclass(frozen=True)
 class _Epoch:
     number: int
-    eta: float
+    etas: npt.NDArray[np.float64]
     seed: int
     plan: Plan
 

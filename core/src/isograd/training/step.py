@@ -46,12 +46,18 @@ class StepOptions:
     momentum : float
         mu; 0 keeps no velocities.
     nesterov : bool
+    weight_decay : float
+        What is added to `decay` in the gradients, and not in the cost.
+    label_smoothing : float
+        As in `graph.log_likelihood`.
     """
 
     mini_batch_size: int
     decay: float = 0.0
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class StepGraph:
     outputs : list of Tensor
         Of every layer, in mode "train".
     data_cost : Tensor
-        The sum over the rows of the log-likelihood cost, by mini_batch_size; shape ().
+        The sum over the rows of the log-likelihood cost, its labels smoothed, by mini_batch_size; shape ().
     cost : Tensor
         `data_cost` + 0.5 * decay * sum(w^2) over the regularised parameters; shape ().
     new_state : dict of path to Tensor
@@ -118,7 +124,8 @@ def step_graph(
         images = inputs[IMAGES] = variable(IMAGES, (rows, *data.feature_shape), made)
     x = architecture.read(images, data.scale)
     outputs, new_state = architecture.forward(x, state, state, "train", masks)
-    costs = log_likelihood(outputs[-1], gather(inputs["labels"], inputs["rows"]))
+    labels = gather(inputs["labels"], inputs["rows"])
+    costs = log_likelihood(outputs[-1], labels, label_smoothing=options.label_smoothing)
     data_cost = cost = costs.sum() / options.mini_batch_size
     for path, spec in architecture.parameters.items():
         if options.decay and spec.regularised:
@@ -131,7 +138,9 @@ def step_function(graph: StepGraph) -> Function:
     """The whole step: output "cost", and updates of parameters, velocities and layer state.
 
     Beside those of the graph it has the input "eta", shape (). The term decay * w, the gradient of the L2
-    cost, is added to the data cost's gradient as such: half the work of deriving it.
+    cost, is added to the data cost's gradient as such: half the work of deriving it. To it comes
+    weight_decay * w, which is the gradient of no part of the cost: (decay + weight_decay) * w, the sum of the
+    two rounded once.
     """
     eta = _eta(graph.architecture)
     velocities = _velocities(graph.architecture, graph.options)
@@ -254,11 +263,12 @@ def _updates(
     velocities: Mapping[str, Tensor],
     eta: Tensor,
 ) -> dict[str, Tensor]:
+    decay = options.decay + options.weight_decay
     updates: dict[str, Tensor] = {}
     for path, w in parameters.items():
         g = gradients[path]
-        if options.decay and architecture.parameters[path].regularised:
-            g = g + options.decay * w
+        if decay and architecture.parameters[path].regularised:
+            g = g + decay * w
         if not options.momentum:
             updates[path] = w - eta * g
             continue

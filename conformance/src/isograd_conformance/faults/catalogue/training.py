@@ -116,14 +116,12 @@ FAULTS: tuple[Fault, ...] = (
     contract(
         "twice the gradient of L2",
         trained(),
-        Patch(STEP + "_updates", "options.decay * w", "2.0 * options.decay * w"),
+        Patch(STEP + "_updates", "decay * w", "2.0 * decay * w"),
     ),
     contract(
         "L2 on biases",
         trained(),
-        Patch(
-            STEP + "_updates", "options.decay and architecture.parameters[path].regularised", "options.decay"
-        ),
+        Patch(STEP + "_updates", "decay and architecture.parameters[path].regularised", "decay"),
         Patch(STEP + "step_graph", "options.decay and spec.regularised", "options.decay"),
     ),
     contract(
@@ -176,7 +174,7 @@ FAULTS: tuple[Fault, ...] = (
     contract(
         "half the weight of the label",
         trained(),
-        Patch(DERIVED + "log_likelihood", "- chosen", "- 0.5 * chosen"),
+        Patch(DERIVED + "log_likelihood", "chosen = p", "chosen = 0.5 * p"),
     ),
     # What is drawn
     contract("shuffling ignored", trained(), Patch(DRAWS + "epoch_order", "if shuffle", "if not shuffle")),
@@ -222,7 +220,7 @@ FAULTS: tuple[Fault, ...] = (
     contract(
         "the learning rate of the first epoch for all",
         with_falling_rate,
-        Patch(RUN + "Run._epoch", "plan.eta_in(number)", "plan.eta_in(0)"),
+        Patch(RUN + "Run._epoch", "plan.etas_in(number)", "plan.etas_in(0)"),
     ),
     # Initial values
     contract(

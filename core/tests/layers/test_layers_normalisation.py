@@ -1,0 +1,47 @@
+"""Batch normalisation against the formulas of its paper, written directly in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isograd import graph as G
+from isograd.graph.reference import evaluate
+from isograd.layers import BatchNorm
+
+
+@pytest.mark.parametrize("mode", ["train", "evaluate"])
+@given(rows=st.integers(1, 4), shape=st.sampled_from([(3,), (2, 3, 2)]), seed=st.integers(0, 1000))
+def test_output_and_running_statistics_are_those_of_the_paper(
+    mode: str, rows: int, shape: tuple[int, ...], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    layer, channels = BatchNorm(momentum=0.25), (shape[0],)
+    names = ("weight", "bias", "running_mean", "running_variance")
+    values = {name: rng.uniform(0.5, 2, channels) for name in names}
+    x = rng.standard_normal((rows, *shape))
+    v = {name: G.variable(name, channels, "float64") for name in names}
+    inputs = (G.variable("x", x.shape, "float64"),)
+    (y,), new = layer.build(inputs, v, v, mode, {})  # type: ignore[arg-type]
+    found = evaluate([y, *new.values()], {"x": x, **values})
+    axes = (0, *range(2, x.ndim))
+    mean, variance = x.mean(axis=axes), x.var(axis=axes)
+    n = x.size // shape[0]
+    expected = {}
+    if mode == "train":
+        expected["running_mean"] = 0.75 * values["running_mean"] + 0.25 * mean
+        if n > 1:
+            unbiased = x.var(axis=axes, ddof=1)
+            expected["running_variance"] = 0.75 * values["running_variance"] + 0.25 * unbiased
+    else:
+        mean, variance = values["running_mean"], values["running_variance"]
+    assert new.keys() == expected.keys()
+    wide = (1, -1, *(1,) * (x.ndim - 2))
+    normal = (x - mean.reshape(wide)) / np.sqrt(variance + 1e-5).reshape(wide)
+    wanted = normal * values["weight"].reshape(wide) + values["bias"].reshape(wide)
+    # A few dozen roundings of 2^-53 each, the mean's enlarged by at most 1 / sqrt(1e-5).
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-11, atol=1e-11)
+    for array, (name, value) in zip(found[1:], expected.items(), strict=True):
+        np.testing.assert_allclose(array, value, rtol=1e-13, atol=1e-13, err_msg=name)

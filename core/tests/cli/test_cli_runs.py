@@ -18,6 +18,8 @@ from isograd import runs
 from isograd.architecture import Architecture
 from isograd.errors import ArgumentError, FileAccessError, FileFormatError
 from isograd.runs import DataTable, NetworkTable, RunFile, TrainingTable, find_run, parse_run, read_run
+from isograd.training import Triangular
+from isograd.training.schedules import from_data as schedule_from_data
 
 SMALLEST = """
 [network]
@@ -82,6 +84,19 @@ def test_what_a_file_leaves_out_has_its_documented_default() -> None:
         "chapter",
     )
     assert (run.training.lmbda, run.training.shuffle, run.training.drop_last) == (0.0, True, False)
+
+
+def test_a_recipe_of_today_can_be_written_in_a_file() -> None:
+    text = SMALLEST.replace("layers = [", 'layers = [{ type = "BatchNorm", momentum = 0.25 }, ').replace(
+        "eta = 0.1",
+        'eta = { type = "Triangular", eta = 0.1, epochs = 2 }\nweight_decay = 5e-4\nlabel_smoothing = 0.1',
+    )
+    run = parse_run(text, "here", "given")
+    assert parse_run(run.to_toml(), "here", "given") == run
+    training = run.training
+    assert (training.weight_decay, training.label_smoothing) == (5e-4, 0.1)
+    assert not isinstance(training.eta, int | str)
+    assert schedule_from_data(training.eta) == Triangular(0.1, 2)
 
 
 def mistake(text: str, match: str) -> None:

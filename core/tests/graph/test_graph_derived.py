@@ -67,6 +67,19 @@ def test_log_likelihood_is_minus_the_log_of_the_labels_softmax(rng, shape):
     assert (abs(cost + apply(G.log_softmax, z)[rows, labels]) <= bound).all()
 
 
+@given(rng=seeds, shape=shapes, a=st.floats(0, 0.999))
+def test_a_smoothed_log_likelihood_shares_a_part_among_all_classes(rng, shape, a):
+    z = logits(rng, shape)
+    labels = rng.integers(0, shape[1], shape[0]).astype("int32")
+    cost = apply(lambda z, y: G.log_likelihood(z, y, label_smoothing=a), z, labels)
+    costs = -special.log_softmax(z, axis=1)
+    expected = (1 - a) * costs[np.arange(shape[0]), labels] + a * costs.mean(axis=1)
+    largest = 1 + abs(z).max(axis=1) + abs(special.logsumexp(z, axis=1))
+    # As without smoothing; beside that the sum over the classes, its factor, a product and two additions.
+    bound = 2 * UNIT["float64"] * (2 * shape[1] + 16) * largest
+    assert (abs(cost - expected) <= bound).all()
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_costs_and_their_gradients_stay_finite_and_exact_at_extreme_logits(dtype):
     z = np.array([[1e4, -1e4], [1e4, -1e4], [-1e4, -1e4]], dtype)
@@ -183,6 +196,7 @@ MASK = G.constant(np.array([[True, False, True], [False, True, True]]))
         G.log_softmax,
         lambda z: G.softmax(z, axis=0),
         lambda z: G.log_likelihood(z, LABELS),
+        lambda z: G.log_likelihood(z, LABELS, label_smoothing=0.25),
         lambda z: G.cross_entropy(z, TARGET),
         lambda z: G.quadratic_cost(z, TARGET),
         lambda z: G.dropout(z, MASK, 0.25),
@@ -210,6 +224,12 @@ IMAGE, ROWS = G.variable("image", (1, 2, 4, 4)), G.variable("rows", (2, 3))
         (lambda: G.log_likelihood(ROWS, G.variable("y", (3,), "int32")), ShapeError, r"\[2, 3\].*\[3\]"),
         (lambda: G.log_likelihood(IMAGE, LABELS), ShapeError, r"\[1, 2, 4, 4\].*\[2\].*\(rows, classes\)"),
         (lambda: G.log_likelihood(ROWS, G.variable("y", (2,))), ArgumentTypeError, "labels are float32"),
+        (
+            lambda: G.log_likelihood(ROWS, LABELS, label_smoothing=1.0),
+            ArgumentError,
+            r"log_likelihood: label_smoothing is 1.0; expected a number in \[0, 1\)",
+        ),
+        (lambda: G.log_likelihood(ROWS, LABELS, label_smoothing=False), ArgumentTypeError, "label_smoothing"),
         (lambda: G.log_likelihood(ROWS.cast("int32"), LABELS), ArgumentTypeError, "logsumexp: x is int32"),
         (lambda: G.cross_entropy(ROWS, ROWS[0]), ShapeError, r"cross_entropy.*\[2, 3\].*\[3\]"),
         (

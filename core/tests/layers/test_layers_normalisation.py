@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import graph as G
+from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph.reference import evaluate
 from isograd.layers import BatchNorm
 
@@ -45,3 +48,21 @@ def test_output_and_running_statistics_are_those_of_the_paper(
     np.testing.assert_allclose(found[0], wanted, rtol=1e-11, atol=1e-11)
     for array, (name, value) in zip(found[1:], expected.items(), strict=True):
         np.testing.assert_allclose(array, value, rtol=1e-13, atol=1e-13, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: BatchNorm(momentum=0), ArgumentError, r"BatchNorm: momentum is 0.0; expected .* \(0, 1\]"),
+        (lambda: BatchNorm(momentum=1.5), ArgumentError, "momentum is 1.5"),
+        (lambda: BatchNorm(momentum=float("nan")), ArgumentError, "momentum is nan"),
+        (lambda: BatchNorm(momentum="much"), ArgumentTypeError, "momentum is 'much'"),  # type: ignore[arg-type]
+        (lambda: BatchNorm(epsilon=0), ArgumentError, "epsilon is 0.0; expected at least"),
+        (lambda: BatchNorm(epsilon=1e-40), ArgumentError, "epsilon is 1e-40"),
+        (lambda: BatchNorm(epsilon=True), ArgumentTypeError, "epsilon is True"),
+        (lambda: BatchNorm().output_shape(()), ShapeError, r"the input has shape \(\)"),
+    ],
+)
+def test_bad_fields_and_inputs_are_refused_by_name(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()

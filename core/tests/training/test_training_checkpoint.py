@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isograd import plugins
 from isograd.errors import ArgumentError, FileAccessError, FileFormatError
 from isograd.graph import Tensor
-from isograd.layers import Constant, FullyConnected, Layer, Softmax, functions
+from isograd.layers import BatchNorm, Constant, FullyConnected, Layer, Softmax, functions
 from isograd.network import Network
 from isograd.testing import ReferenceBackend
 
@@ -80,6 +80,49 @@ def test_layer_state_is_trained_saved_and_used(
         "1.bias"
     ]
     assert loaded.predict(data, backend=backend).tolist() == z.argmax(axis=1).tolist()
+
+
+@given(momentum=st.floats(2.0**-10, 1), epsilon=st.floats(1e-9, 1), seed=st.integers(0, 99))
+@settings(max_examples=10)
+def test_batch_normalisation_is_loaded_to_the_last_bit(
+    tmp_path_factory: pytest.TempPathFactory,
+    backend: ReferenceBackend,
+    make_data: Make,
+    same_network: Make,
+    momentum: float,
+    epsilon: float,
+    seed: int,
+) -> None:
+    layers = [BatchNorm(momentum=momentum, epsilon=epsilon, name="norm"), Softmax(3)]
+    network = Network(layers, (4,), seed, init="he", dtype="float64")
+    assert network.parameters["norm.weight"].tolist() == [1.0] * 4
+    assert network.parameters["norm.bias"].tolist() == [0.0] * 4
+    path = tmp_path_factory.mktemp("run") / "run"
+    network.SGD(make_data(7), 1, 3, 0.5, checkpoint=path, backend=backend)
+    assert same_network(Network.load(path), network)
+
+
+@given(rows=st.integers(2, 9), mini_batch_size=st.integers(2, 5), seed=st.integers(0, 99))
+@settings(max_examples=15)
+def test_running_statistics_are_those_of_the_rows_of_each_batch_the_partial_last_one_too(
+    backend: ReferenceBackend, make_data: Make, rows: int, mini_batch_size: int, seed: int
+) -> None:
+    mini_batch_size = min(rows, mini_batch_size)
+    data = make_data(rows, seed)
+    network = Network([BatchNorm(momentum=0.25), Softmax(3)], (4,), dtype="float64")
+    network.SGD(data, 1, mini_batch_size, 0.5, shuffle=False, backend=backend)
+    mean, variance = np.zeros(4), np.ones(4)
+    for first in range(0, rows, mini_batch_size):
+        batch = data.inputs[first : first + mini_batch_size]
+        mean = 0.75 * mean + 0.25 * batch.mean(axis=0)
+        if len(batch) > 1:
+            variance = 0.75 * variance + 0.25 * batch.var(axis=0, ddof=1)
+    # Inputs are in [-1, 1). A mean of n rows errs by n + 1 roundings of at most 1, n <= 5; a centred input,
+    # below 2, by that mean's error and a rounding; a square by 4 times as much; a variance, at most
+    # 4 n / (n - 1), has n + 3 roundings of at most 8 more: below 100 in all, of both ways 200. The running
+    # mean takes 0.25 of it, three roundings of at most 8, and 0.75 of the error before: no larger.
+    assert np.all(np.abs(network.state["0.running_mean"] - mean) <= 40 * 2.0**-53)
+    assert np.all(np.abs(network.state["0.running_variance"] - variance) <= 300 * 2.0**-53)
 
 
 # The file as other programs see it.

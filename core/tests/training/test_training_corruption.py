@@ -174,9 +174,12 @@ def test_each_entry_is_checked_even_if_the_digest_is_right(
         Network.load(path)
 
 
-def test_a_file_from_before_augmentation_had_none(run_file: Path, open_file: Make, tmp_path: Path) -> None:
+def test_a_file_from_before_some_arguments_has_what_runs_did_then(
+    run_file: Path, open_file: Make, tmp_path: Path
+) -> None:
     document, arrays = open_file(run_file)
-    del document["training"]["agreement"]["augmentation"]
+    for name in ("weight_decay", "label_smoothing", "augmentation"):
+        del document["training"]["agreement"][name]
     path = tmp_path / "old"
     forge(path, document, arrays)
     older, newer = Network.load(path).training, Network.load(run_file).training

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from isograd.data import Dataset
 from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError
+from isograd.layers import Activation, BatchNorm, FullyConnected, Softmax
 from isograd.network import Network
 from isograd.testing import ReferenceBackend
-from isograd.training import Callback, ExponentialDecay, History, Progress
+from isograd.training import Callback, CosineDecay, ExponentialDecay, History, Progress, Triangular
 
 Make = Callable[..., Any]
 
@@ -82,6 +83,27 @@ def test_resumed_at_any_step_from_its_file_a_run_ends_with_the_same_bits(
     assert len(history.epochs) == steps // 5
     network = Network.load(path)
     assert_same_end(network, network.SGD(**arguments, resume=True, backend=backend), uninterrupted)
+
+
+@pytest.mark.parametrize("eta", [Triangular(0.8, 3), CosineDecay(0.8, 4)])
+@pytest.mark.parametrize("steps", [1, 3, 5, 7, 14])
+def test_rates_by_step_and_running_statistics_go_on_where_the_run_was_stopped(
+    backend: ReferenceBackend, arguments: Any, tmp_path: Path, eta: Any, steps: int
+) -> None:
+    def make() -> Network:
+        layers = [FullyConnected(3, "linear"), BatchNorm(), Activation("sigmoid"), Softmax(3)]
+        return Network(layers, (4,), dtype="float64")
+
+    path = tmp_path / "run.safetensors"
+    arguments = arguments | {"eta": eta, "weight_decay": 0.01, "label_smoothing": 0.1}
+    whole = make()
+    expected = whole, whole.SGD(**arguments, backend=backend)
+    make().SGD(**arguments, checkpoint=path, max_steps=steps, backend=backend)
+    network = Network.load(path)
+    assert_same_end(network, network.SGD(**arguments, resume=True, backend=backend), expected)
+    statistics = {name: array.tobytes() for name, array in network.state.items()}
+    assert statistics == {name: array.tobytes() for name, array in whole.state.items()}
+    assert statistics.keys() == {"1.running_mean", "1.running_variance"}
 
 
 @settings(max_examples=10)

@@ -100,6 +100,7 @@ class Step:
     eta: float
     momentum: float
     nesterov: bool
+    label_smoothing: float
 
     def gradients(self, w: dict[str, Array]) -> dict[str, Approximate]:
         weights = {path: exact(array) for path, array in w.items()}
@@ -110,9 +111,11 @@ class Step:
         kept = a1.scaled(self.masks[1].astype(float))
         z2 = kept @ weights["1.weight"]
         p = softmax(z2 + exact(np.broadcast_to(w["1.bias"], z2.value.shape)))
-        target = np.zeros_like(p.value)
-        target[np.arange(rows), self.labels] = -1.0
-        delta2 = (p + exact(target)).scaled(1 / self.mini_batch_size)
+        chosen = np.zeros_like(p.value)
+        chosen[np.arange(rows), self.labels] = -1.0
+        every = exact(np.full_like(chosen, -1.0)).scaled(self.label_smoothing / chosen.shape[1])
+        target = exact(chosen).scaled(1 - self.label_smoothing) + every
+        delta2 = (p + target).scaled(1 / self.mini_batch_size)
         one_minus = exact(np.ones_like(a1.value)) + a1.scaled(-1.0)
         back = (delta2 @ weights["1.weight"].transposed).scaled(self.masks[1].astype(float))
         delta1 = back * (a1 * one_minus)
@@ -151,6 +154,8 @@ def assert_within(found: Array, expected: Approximate) -> None:
     examples=st.integers(1, 9),
     mini_batch_size=st.integers(1, 9),
     lmbda=st.sampled_from([0.0, 0.1, 5.0]),
+    weight_decay=st.sampled_from([0.0, 0.01]),
+    label_smoothing=st.sampled_from([0.0, 0.1, 0.75]),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
     nesterov=st.booleans(),
     p_dropout=st.sampled_from([0.0, 0.5]),
@@ -165,6 +170,8 @@ def test_every_step_is_the_one_of_the_book(
     examples: int,
     mini_batch_size: int,
     lmbda: float,
+    weight_decay: float,
+    label_smoothing: float,
     momentum: float,
     nesterov: bool,
     p_dropout: float,
@@ -181,6 +188,7 @@ def test_every_step_is_the_one_of_the_book(
         before = {path: array.copy() for path, array in network.parameters.items()}
         network.SGD(
             data, 2, mini_batch_size, eta, lmbda=lmbda, momentum=momentum, nesterov=nesterov,
+            weight_decay=weight_decay, label_smoothing=label_smoothing,
             shuffle=shuffle, drop_last=drop_last, max_steps=1, resume=taken > 0, backend=backend,
         )  # fmt: skip
         order = random.permutation(seed, epoch=epoch, size=examples) if shuffle else np.arange(examples)
@@ -200,7 +208,7 @@ def test_every_step_is_the_one_of_the_book(
             ]
         by_hand = Step(
             data.inputs[rows], data.labels[rows], (masks[0], masks[1]), mini_batch_size,
-            lmbda / batches, eta, momentum, nesterov,
+            lmbda / batches + weight_decay, eta, momentum, nesterov, label_smoothing,
         )  # fmt: skip
         assert network.training is not None
         expected = by_hand.new_values(before, velocity)
@@ -254,6 +262,20 @@ def test_the_cost_is_that_of_the_rows_by_the_batch_size_and_the_weights_squares(
     expected = of_rows.sum() / size + 0.5 * decay * squares
     # All summands are sums of a few dozen rounded terms below 10: fewer than 1000 roundings of each.
     assert abs(float(cost) - expected) <= gamma(1000) * (np.abs(z).sum() + rows * 10 + squares)
+
+
+def test_weight_decay_is_no_part_of_the_cost_and_smoothing_is(
+    make_data: Callable[..., Dataset], make_network: Callable[..., Network]
+) -> None:
+    network, data = make_network(), make_data(6)
+    values = {"inputs": data.inputs, "labels": data.labels, "rows": np.arange(4, dtype=np.int32)}
+
+    def cost(**options: float) -> float:
+        graph = step_graph(network.architecture, data, 4, StepOptions(4, **options))
+        return float(reference.evaluate([graph.cost], values | network.parameters)[0])
+
+    assert cost(weight_decay=0.5) == cost()
+    assert cost(label_smoothing=0.5) != cost()
 
 
 def test_without_lmbda_no_l2_term_is_built(

@@ -14,6 +14,7 @@ from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, Shape
 from isograd.layers import Activation
 from isograd.network import Network
 from isograd.testing import ReferenceBackend
+from isograd.training import Triangular
 
 Make = Callable[..., Any]
 
@@ -68,6 +69,19 @@ NAN, INF = float("nan"), float("inf")
         ({"lmbda": NAN}, ArgumentError, "lmbda is nan"),
         ({"lmbda": "much"}, ArgumentTypeError, "lmbda is 'much'"),
         ({"lmbda": 1e300}, ArgumentError, "lmbda is 1e[+]300, which float32 can not hold"),
+        ({"weight_decay": -0.1}, ArgumentError, "weight_decay is -0.1; expected a finite number at least 0"),
+        ({"weight_decay": INF}, ArgumentError, "weight_decay is inf"),
+        ({"weight_decay": None}, ArgumentTypeError, "weight_decay is None"),
+        ({"weight_decay": 1e300}, ArgumentError, "weight_decay is 1e[+]300, which float32 can not hold"),
+        (
+            {"label_smoothing": 1.0},
+            ArgumentError,
+            "label_smoothing is 1.0; expected a finite number at least 0 and less than 1",
+        ),
+        ({"label_smoothing": -0.1}, ArgumentError, "label_smoothing is -0.1"),
+        ({"label_smoothing": NAN}, ArgumentError, "label_smoothing is nan"),
+        ({"label_smoothing": True}, ArgumentTypeError, "label_smoothing is True"),
+        ({"eta": Triangular(1e-60, 1)}, ArgumentError, "eta in epoch 0 is .*, which float32 can not hold"),
         (
             {"momentum": 1.0},
             ArgumentError,

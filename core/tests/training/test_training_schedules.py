@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -111,6 +112,45 @@ def test_a_rate_by_step_is_above_0_and_at_most_its_peak(epochs: int, steps: int,
         falling = rates[rates.index(max(rates)) :]
         assert falling == sorted(falling, reverse=True)
         assert from_data(json.loads(json.dumps(to_data(schedule)))) == schedule
+
+
+@pytest.mark.parametrize("schedule", [Triangular(0.5, 2, 0.4), CosineDecay(0.5, 3, 0.25)])
+def test_every_step_is_taken_with_its_own_rate_and_the_history_has_the_epochs_first(
+    recording_backend: Make, make_data: Make, make_network: Make, schedule: Any
+) -> None:
+    backend = recording_backend()
+    history = make_network().SGD(make_data(7), 2, 2, schedule, backend=backend)
+    rates = [schedule(epoch, step, 4) for epoch in range(2) for step in range(4)]
+    assert [float(eta) for eta in backend.steps("eta")] == rates
+    assert [record.eta for record in history.epochs] == [rates[0], rates[4]]
+
+
+def test_the_way_of_a_schedule_is_its_formula() -> None:
+    # Two epochs of two steps: the shares are the odd eighths, and everything is exact in binary.
+    steps = [(epoch, step, 2) for epoch in range(2) for step in range(2)]
+    assert [Triangular(1.0, 2, 0.5)(*step) for step in steps] == [0.25, 0.75, 0.75, 0.25]
+    assert [Triangular(1.0, 2, 0.0)(*step) for step in steps] == [0.875, 0.625, 0.375, 0.125]
+    for share in (0.0, 0.25, 0.5, 1.0):
+        # (1 + cos) / 2 = cos^2 of the half; a few roundings, and a cosine of 4 ulps.
+        expected = 0.25 + 0.5 * math.cos(math.pi * share / 2) ** 2
+        assert abs(CosineDecay(0.75, 2, 0.25).at(share) - expected) <= 12 * 2.0**-53
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Triangular(0.0, 2), "eta is 0.0"),
+        (lambda: Triangular(0.1, 0), "epochs is 0"),
+        (lambda: Triangular(0.1, 2, 1.0), "warm_up is 1.0"),
+        (lambda: Triangular(0.1, 2, -0.1), "warm_up is -0.1"),
+        (lambda: CosineDecay(0.1, 2, 0.2), "last is 0.2; expected at most eta, 0.1"),
+        (lambda: CosineDecay(0.1, 2, -0.1), "last is -0.1"),
+        (lambda: from_data({"type": "Triangular", "eta": 0.1}), "eta of type Triangular has eta; expected"),
+    ],
+)
+def test_bad_schedules_by_step_are_refused_by_name(make: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make()
 
 
 def test_a_run_longer_than_its_schedule_is_refused(

@@ -47,7 +47,7 @@ from __future__ import annotations
 import re
 import reprlib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import cache
@@ -191,10 +191,7 @@ class RunFile:
         """
         from isograd.training import schedules
 
-        try:
-            return schedules.from_data(self.training.eta)
-        except IsogradError as error:
-            raise FileFormatError(f"{self.name}: training.{error}") from error
+        return self._in_training(schedules.from_data, self.training.eta)
 
     def augmentation(self) -> tuple[Augmentation, ...]:
         """What changes the training images.
@@ -206,8 +203,12 @@ class RunFile:
         """
         from isograd.training import augmentation
 
+        return self._in_training(augmentation.from_data, self.training.augmentation)
+
+    def _in_training(self, read: Callable[[object], T], value: object) -> T:
+        """What a value of the table `training` says; an error names the table."""
         try:
-            return augmentation.from_data(self.training.augmentation)
+            return read(value)
         except IsogradError as error:
             raise FileFormatError(f"{self.name}: training.{error}") from error
 

@@ -126,10 +126,10 @@ def step(
     steps = settings.steps(len(data))
     l2, mu = settings.lmbda / steps, formulas.constant(settings.momentum)
     eta = formulas.constant(settings.eta_in(epoch, number, steps))
-    after, moving = {}, {}
+    after, moving, decaying = {}, {}, regularised(net)
     for path, gradient in gradients.items():
         w = wide[path]
-        if path in regularised(net):
+        if path in decaying:
             cost = cost + (w * w).sum() * formulas.constant(l2) / 2
             gradient = gradient + formulas.constant(l2 + settings.weight_decay) * w
         v = mu * velocities[path].astype(Wide) - eta * gradient

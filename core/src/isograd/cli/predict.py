@@ -64,7 +64,7 @@ def predict(
     network = Network.load(path, best=best)
     if image is None:
         example = _example(load_split(data, split, path), index or 0)
-        label = _class_name(example, int(example.labels[0]))
+        label = example.class_name(int(example.labels[0]))
     else:
         example, label = _from_file(image, network, invert), None
     _show(network, example, label, backend, as_json)
@@ -89,7 +89,7 @@ def _show(network: Network, example: Dataset, label: str | None, backend: str | 
     with one_thread(choose_backend(backend).backend):
         probabilities = [float(p) for p in network.predict_proba(example, backend=backend)[0]]
     winner = max(range(len(probabilities)), key=probabilities.__getitem__)
-    names = [_class_name(example, number) for number in range(len(probabilities))]
+    names = [example.class_name(number) for number in range(len(probabilities))]
     if as_json:
         print_json(
             **{
@@ -109,7 +109,3 @@ def _show(network: Network, example: Dataset, label: str | None, backend: str | 
         ],
         as_json,
     )
-
-
-def _class_name(example: Dataset, number: int) -> str:
-    return str(number) if example.classes is None else example.classes[number]

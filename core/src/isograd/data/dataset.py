@@ -128,6 +128,11 @@ class Dataset:
             f"scale={self.scale:g}, labels {self.labels.min()}..{self.labels.max()})"
         )
 
+    def class_name(self, number: int) -> str:
+        """The name of a class, or where it has none its number."""
+        known = self.classes is not None and number < len(self.classes)
+        return self.classes[number] if known and self.classes is not None else str(number)
+
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """The shape of one example's inputs."""

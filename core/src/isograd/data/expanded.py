@@ -76,6 +76,11 @@ def expanded(data: Dataset | tuple[npt.ArrayLike, npt.ArrayLike]) -> Expanded:
     return Expanded(base)
 
 
+def held(data: Dataset | Expanded) -> Dataset:
+    """The data set that is in memory: of an expanded one its base."""
+    return data.base if isinstance(data, Expanded) else data
+
+
 def shifted(images: npt.NDArray[Any], directions: npt.NDArray[np.integer[Any]]) -> npt.NDArray[Any]:
     """Images (k, ..., height, width), each moved by one of `DIRECTIONS`, from their indices (k,)."""
     result = np.zeros_like(images)
@@ -83,9 +88,7 @@ def shifted(images: npt.NDArray[Any], directions: npt.NDArray[np.integer[Any]]) 
         chosen = np.flatnonzero(directions == number)
         to_y, from_y = _slices(down)
         to_x, from_x = _slices(right)
-        moved = np.zeros_like(images[chosen])
-        moved[..., to_y, to_x] = images[chosen][..., from_y, from_x]
-        result[chosen] = moved
+        result[chosen, ..., to_y, to_x] = images[chosen, ..., from_y, from_x]
     return result
 
 

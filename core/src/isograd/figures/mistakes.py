@@ -67,8 +67,8 @@ def plot_errors(
     for axes, image, index in zip(figure.axes, images, wrong, strict=False):
         axes.imshow(image, cmap="gray_r", interpolation="nearest", vmin=0, vmax=image.max() or 1)
         axes.spines[:].set(visible=True, color=FAINT, linewidth=0.4)
-        _beside(axes, 1, _class_name(data, data.labels[index]), color=INK, va="top")
-        _beside(axes, 0, _class_name(data, given[index]), color=MISTAKE, va="bottom", fontweight="bold")
+        _beside(axes, 1, data.class_name(data.labels[index]), color=INK, va="top")
+        _beside(axes, 0, data.class_name(given[index]), color=MISTAKE, va="bottom", fontweight="bold")
     return figure
 
 
@@ -160,11 +160,6 @@ def plot_confusion(
 def _beside(axes: Axes, y: float, text: str, **style: Any) -> None:
     """A class to the right of an image, at its top (1) or its bottom (0)."""
     axes.text(1.05, y, text, transform=axes.transAxes, ha="left", fontsize=9, **style)
-
-
-def _class_name(data: Dataset, number: int) -> str:
-    known = data.classes is not None and number < len(data.classes)
-    return data.classes[number] if known and data.classes is not None else str(number)
 
 
 def _as_images(inputs: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd.data import Dataset
-from isograd.data.expanded import Expanded, shifted
+from isograd.data.expanded import Expanded, held, shifted
 from isograd.training.augmentation.specs import Augmentation, Draw, OnePixelShifts
 from isograd.training.augmentation.warp import Floats, bilinear
 
@@ -34,7 +34,7 @@ class Images:
 
     @property
     def base(self) -> Dataset:
-        return self.data.base if isinstance(self.data, Expanded) else self.data
+        return held(self.data)
 
     @property
     def dtype(self) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from isograd.architecture import Architecture
 from isograd.data import Dataset, as_dataset
-from isograd.data.expanded import Expanded
+from isograd.data.expanded import Expanded, held
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.layers import functions
 from isograd.training import augmentation as augmentations
@@ -82,7 +82,7 @@ class Plan:
     @property
     def base(self) -> Dataset:
         """The training data as they are held."""
-        return self.training.base if isinstance(self.training, Expanded) else self.training
+        return held(self.training)
 
     @cached_property
     def images(self) -> Images | None:
@@ -180,14 +180,10 @@ def make_plan(
     augmentation: object,
 ) -> Plan:
     """The arguments of `Network.SGD` as a plan; raises as it documents."""
-    data: dict[str, Dataset | Expanded | None] = {
-        name: None if value is None else checked_data(architecture, value, name)
-        for name, value in zip(DATA_ARGUMENTS[1:], (validation_data, test_data), strict=True)
-    }
-    base = training_data.base if isinstance(training_data, Expanded) else training_data
-    checked = checked_data(architecture, base, "training_data")
-    training = training_data if isinstance(training_data, Expanded) else checked
-    data = {"training_data": training, **data}
+    training = _checked_training(architecture, training_data)
+    data: dict[str, Dataset | Expanded | None] = {"training_data": training}
+    for name, value in zip(DATA_ARGUMENTS[1:], (validation_data, test_data), strict=True):
+        data[name] = None if value is None else checked_data(architecture, value, name)
     if gradient not in ("symbolic", "native"):
         raise ArgumentError(f"gradient is {gradient!r}; expected 'symbolic' or 'native'")
     plan = Plan(
@@ -240,6 +236,13 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
         raise ArgumentError(
             f"epochs is {plan.epochs}; the schedule {plan.eta!r} ends after {plan.eta.epochs}"
         )
+
+
+def _checked_training(architecture: Architecture, value: Any) -> Dataset | Expanded:
+    if not isinstance(value, Expanded):
+        return checked_data(architecture, value, "training_data")
+    checked_data(architecture, value.base, "training_data")
+    return value
 
 
 def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:

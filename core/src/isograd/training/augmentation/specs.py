@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd import random
+from isograd.data.expanded import DIRECTIONS
 from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.training.augmentation.warp import Floats, exp, sine_and_cosine, smooth
 from isograd.training.checks import number
@@ -74,8 +75,6 @@ class OnePixelShifts(Augmentation):
         return (draw.uniforms() * 5).astype(np.intp)
 
     def places(self, draw: Draw, y: Floats, x: Floats) -> tuple[Floats, Floats]:
-        from isograd.data.expanded import DIRECTIONS
-
         down, right = np.array(DIRECTIONS, y.dtype)[self.drawn(draw)].T[:, :, None, None]
         return y - down, x - right
 

@@ -302,3 +302,12 @@ def test_map_changes_each_part_that_there_is() -> None:
     assert changed.validation is None
     assert changed.test is not None
     assert changed.test.feature_shape == (2, 3)
+
+
+@given(names=st.none() | st.lists(st.text(), min_size=1, max_size=4, unique=True), number=st.integers(0, 9))
+def test_a_class_is_called_by_its_name_or_where_it_has_none_by_its_number(
+    names: list[str] | None, number: int
+) -> None:
+    data = Dataset(np.zeros((1, 1)), [0], classes=names)
+    expected = names[number] if names is not None and number < len(names) else str(number)
+    assert data.class_name(number) == expected

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isograd.backend import Backend
     from isograd.backend_choice import choose_backend
     from isograd.data import Dataset, DatasetSplits, load_dataset
+    from isograd.ensemble import Ensemble
     from isograd.errors import IsogradError
     from isograd.graph import Function, Tensor, grad, variable
     from isograd.layers import (
@@ -44,6 +45,7 @@ _HOMES = {
     "isograd.backend": ("Backend",),
     "isograd.backend_choice": ("choose_backend",),
     "isograd.data": ("Dataset", "DatasetSplits", "load_dataset"),
+    "isograd.ensemble": ("Ensemble",),
     "isograd.errors": ("IsogradError",),
     "isograd.graph": ("Function", "Tensor", "grad", "variable"),
     "isograd.layers": (
@@ -77,6 +79,7 @@ __all__ = [
     "Dataset",
     "DatasetSplits",
     "Dropout",
+    "Ensemble",
     "Flatten",
     "FullyConnected",
     "Function",

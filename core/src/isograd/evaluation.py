@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from isograd.architecture import Architecture
 from isograd.backend import Array
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached
-from isograd.data import Dataset
+from isograd.data import Dataset, as_dataset
 from isograd.graph import (
     Function,
     Tensor,
@@ -113,30 +113,52 @@ class Evaluator:
         return int(np.count_nonzero(classes == self._data.labels)) / len(self._data)
 
 
+def as_examples(architecture: Architecture, x: npt.ArrayLike | Dataset) -> Dataset:
+    """Examples of the network's input shape, (n, *features), to predict: an array gets labels of 0.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError, ShapeError
+        If `x` is no such data; the message calls it x.
+    """
+    if isinstance(x, Dataset):
+        data = x
+    else:
+        examples = len(x) if isinstance(x, Sized) else 0
+        data = as_dataset((x, np.zeros(examples, np.int32)), "x")
+    architecture.check_features(data.feature_shape, "x")
+    return data
+
+
+def on_device(arrays: Mapping[str, npt.NDArray[Any]], choice: BackendChoice) -> dict[str, Array]:
+    """Arrays as the backend's, by the same names."""
+    backend, device = choice
+    return {name: backend.to_device(array, device) for name, array in arrays.items()}
+
+
 def predict(
     architecture: Architecture,
     data: Dataset,
     choice: BackendChoice,
     state: Mapping[str, Array],
-    wanted: str,
-) -> npt.NDArray[Any]:
-    """One output of `evaluation_function` for every example, (n, ...).
+    wanted: Sequence[str],
+) -> dict[str, npt.NDArray[Any]]:
+    """Outputs of `evaluation_function` for every example, each (n, ...).
 
     The data pass through the device a chunk at a time: one compiled function serves any number of them.
     """
     backend, device = choice
-    executable = compile_cached(
-        backend, evaluation_function(architecture, data, CHUNK_ROWS, [wanted]), device
-    )
+    executable = compile_cached(backend, evaluation_function(architecture, data, CHUNK_ROWS, wanted), device)
     rows = backend.to_device(np.arange(CHUNK_ROWS, dtype=np.int32)[np.newaxis], device)
-    results = []
+    results: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
     for start in range(0, len(data), CHUNK_ROWS):
         part = data.inputs[start : start + CHUNK_ROWS]
         missing = [(0, CHUNK_ROWS - len(part)), *[(0, 0)] * (part.ndim - 1)]
         resident = {"inputs": backend.to_device(np.pad(part, missing, mode="edge"), device)}
         outputs, _ = backend.run_steps(executable, state, resident, {"rows": rows}, 1)
-        results.append(outputs[wanted][0, : len(part)])
-    return np.concatenate(results)
+        for name, found in results.items():
+            found.append(outputs[name][0, : len(part)])
+    return {name: np.concatenate(found) for name, found in results.items()}
 
 
 def gradients(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from isograd import evaluation
 from isograd.architecture import Architecture, initial_arrays
 from isograd.backend import Array, Backend
 from isograd.backend_choice import BackendChoice, choose_backend
-from isograd.data import Dataset, as_dataset
+from isograd.data import Dataset
 from isograd.data.expanded import Expanded
 from isograd.errors import ArgumentError
 from isograd.graph import Tensor
@@ -23,6 +24,7 @@ from isograd.layers import InitialiserLike, Layer, Mode
 from isograd.training import checkpoint
 from isograd.training.augmentation import Augmentation
 from isograd.training.callbacks import Callback
+from isograd.training.checkpoint import Contents
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
 from isograd.training.plan import checked_data, make_plan
@@ -259,8 +261,8 @@ class Network:
         FileAccessError
             If the file can not be read.
         FileFormatError
-            If it is no such file, is truncated or corrupted or was written by a newer isograd, or names a
-            function or layer that is not registered here.
+            If it is no such file (an ensemble's is for `Ensemble.load`), is truncated or corrupted or was
+            written by a newer isograd, or names a function or layer that is not registered here.
         ArgumentError
             If `best` is True and the file has no such parameters.
         """
@@ -270,8 +272,13 @@ class Network:
             if contents.training is None or contents.training.best is None:
                 raise ArgumentError(f"best is True, but {os.fspath(path)} has no parameters of a best epoch")
             arrays = contents.training.best
+        return cls.from_contents(replace(contents, arrays=arrays))
+
+    @classmethod
+    def from_contents(cls, contents: Contents) -> Self:
+        """The network that a file describes, as `isograd.training.checkpoint` reads it; arrays are copied."""
         network = cls.__new__(cls)
-        network._set(contents.architecture, contents.seed, contents.init, arrays, contents.training)
+        network._set(contents.architecture, contents.seed, contents.init, contents.arrays, contents.training)
         return network
 
     def load_parameters(self, path: str | os.PathLike[str]) -> None:
@@ -427,14 +434,10 @@ class Network:
     def _predict(
         self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str
     ) -> npt.NDArray[Any]:
-        if isinstance(x, Dataset):
-            data = x
-        else:
-            examples = len(x) if isinstance(x, Sized) else 0
-            data = as_dataset((x, np.zeros(examples, np.int32)), "x")
-        self.architecture.check_features(data.feature_shape, "x")
+        data = evaluation.as_examples(self.architecture, x)
         choice = choose_backend(backend)
-        return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted)
+        state = self._on_device(choice)
+        return evaluation.predict(self.architecture, data, choice, state, (wanted,))[wanted]
 
     def _regularised(self, data: Data, lmbda: float, mini_batch_size: int) -> tuple[Dataset, float, int]:
         """The checked arguments of `cost`: the data set, lmbda, and how many mini-batches m it makes."""
@@ -443,5 +446,4 @@ class Network:
         return dataset, lmbda, -(-len(dataset) // whole("mini_batch_size", mini_batch_size, 1))
 
     def _on_device(self, choice: BackendChoice) -> dict[str, Array]:
-        backend, device = choice
-        return {path: backend.to_device(array, device) for path, array in self.checked_arrays().items()}
+        return evaluation.on_device(self.checked_arrays(), choice)

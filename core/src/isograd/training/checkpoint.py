@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,7 +78,7 @@ def prepare(path: Path, network: Network, plan: Plan) -> None:
         If nothing can be written at that path.
     """
     schedules.to_data(plan.eta)
-    _network_to_data(network)
+    network_to_data(network)
     tensor_file.check_writable(path)
 
 
@@ -95,7 +95,7 @@ def write(path: str | os.PathLike[str], network: Network, training: TrainingStat
     document = {
         "format": FORMAT,
         "isograd": __version__,
-        "network": _network_to_data(network),
+        "network": network_to_data(network),
         "training": None if training is None else _training_to_data(training),
     }
     arrays = network.checked_arrays() if training is None else training.arrays
@@ -133,37 +133,44 @@ def check_same_arrays(path: str | os.PathLike[str], contents: Contents, architec
             raise ArgumentError(f"{file_name(path)}: {name} is {there}; in this network it is {here}")
 
 
-def _contents(document: Mapping[str, Any], arrays: Arrays) -> Contents:
-    _check_keys("the document", document, ("format", "isograd", "network", "training"))
-    network = _check_keys("network", document["network"], ("layers", "input_shape", "dtype", "seed", "init"))
+def network_to_data(network: Network) -> dict[str, Any]:
+    """A network without its arrays, as an entry of a document.
+
+    Raises
+    ------
+    ArgumentError
+        If an activation or initialiser has no registered name.
+    """
+    return {
+        "layers": layers_to_data(network.layers),
+        "input_shape": list(network.input_shape),
+        "dtype": network.dtype,
+        "seed": network.seed,
+        "init": initialiser_to_data(network.init),
+    }
+
+
+def network_from_data(what: str, data: object) -> Contents:
+    """What `network_to_data` wrote, still without arrays; `what` names the entry in errors.
+
+    Raises
+    ------
+    FileFormatError, ArgumentError, ArgumentTypeError
+        If it is no network; no memory was used for arrays then.
+    """
+    network = check_keys(what, data, ("layers", "input_shape", "dtype", "seed", "init"))
     architecture = Architecture(
         layers_from_data(network["layers"]),
-        _typed("input_shape", network["input_shape"], list),
-        _typed("dtype", network["dtype"], str),
+        typed("input_shape", network["input_shape"], list),
+        typed("dtype", network["dtype"], str),
     )
-    seed = checked_seed(network["seed"])
-    init = initialiser_from_data(network["init"])
-    shapes: dict[str, Shape] = dict(architecture.array_shapes)
-    paths = list(shapes)
-    training = document["training"]
-    if training is not None:
-        names = ("epoch", "step", "cost_sum", "seconds", "best", "history", "agreement", "backend")
-        _check_keys("training", training, names)
-        agreement = _agreement(training)
-        shapes |= velocity_shapes(architecture, number("momentum", agreement["momentum"], least=0, below=1))
-        if _typed("best", training["best"], bool):
-            shapes |= {BEST + path: shapes[path] for path in paths}
-    _check_arrays(arrays, shapes, architecture.dtype)
     return Contents(
-        architecture,
-        seed,
-        init,
-        {path: arrays[path] for path in paths},
-        None if training is None else _training_from_data(training, arrays),
+        architecture, checked_seed(network["seed"]), initialiser_from_data(network["init"]), {}, None
     )
 
 
-def _check_arrays(arrays: Arrays, shapes: Mapping[str, Shape], dtype: str) -> None:
+def check_arrays(arrays: Arrays, shapes: Mapping[str, Shape], dtype: str) -> None:
+    """Refuse (FileFormatError) arrays that are not exactly those of `shapes`, of that dtype."""
     for name in [*shapes, *sorted(arrays.keys() - shapes.keys())]:
         if name not in arrays:
             raise FileFormatError(f"the array {name} is missing")
@@ -175,14 +182,46 @@ def _check_arrays(arrays: Arrays, shapes: Mapping[str, Shape], dtype: str) -> No
             raise FileFormatError(f"{name} is {arrays[name].dtype}; expected {dtype}")
 
 
-def _network_to_data(network: Network) -> dict[str, Any]:
-    return {
-        "layers": layers_to_data(network.layers),
-        "input_shape": list(network.input_shape),
-        "dtype": network.dtype,
-        "seed": network.seed,
-        "init": initialiser_to_data(network.init),
-    }
+def check_keys(
+    what: str, data: object, names: tuple[str, ...], optional: Collection[str] = ()
+) -> Mapping[str, Any]:
+    """`data`, an object with these keys and no others; else FileFormatError, in which `what` names it."""
+    if not isinstance(data, Mapping):
+        raise FileFormatError(f"{what} is {type(data).__name__}; expected an object with {', '.join(names)}")
+    if not set(names) - set(optional) <= set(data) <= set(names):
+        raise FileFormatError(f"{what} has {', '.join(data) or 'nothing'}; expected {', '.join(names)}")
+    return data
+
+
+def typed(name: str, value: object, kind: type[T]) -> T:
+    """`value`, of that type; else FileFormatError."""
+    if not isinstance(value, kind):
+        raise FileFormatError(f"{name} is {value!r}; expected {kind.__name__}")
+    return value
+
+
+def _contents(document: Mapping[str, Any], arrays: Arrays) -> Contents:
+    if "networks" in document:
+        raise FileFormatError("holds an ensemble, not one network; isograd.Ensemble.load reads it")
+    check_keys("the document", document, ("format", "isograd", "network", "training"))
+    described = network_from_data("network", document["network"])
+    architecture = described.architecture
+    shapes: dict[str, Shape] = dict(architecture.array_shapes)
+    paths = list(shapes)
+    training = document["training"]
+    if training is not None:
+        names = ("epoch", "step", "cost_sum", "seconds", "best", "history", "agreement", "backend")
+        check_keys("training", training, names)
+        agreement = _agreement(training)
+        shapes |= velocity_shapes(architecture, number("momentum", agreement["momentum"], least=0, below=1))
+        if typed("best", training["best"], bool):
+            shapes |= {BEST + path: shapes[path] for path in paths}
+    check_arrays(arrays, shapes, architecture.dtype)
+    return replace(
+        described,
+        arrays={path: arrays[path] for path in paths},
+        training=None if training is None else _training_from_data(training, arrays),
+    )
 
 
 def _training_to_data(training: TrainingState) -> dict[str, Any]:
@@ -200,40 +239,24 @@ def _training_to_data(training: TrainingState) -> dict[str, Any]:
 
 def _training_from_data(data: Mapping[str, Any], arrays: Arrays) -> TrainingState:
     history = History.from_data(data["history"])
-    epoch = whole("epoch", _typed("epoch", data["epoch"], int), 0)
+    epoch = whole("epoch", typed("epoch", data["epoch"], int), 0)
     if epoch != len(history.epochs):
         raise FileFormatError(f"epoch is {epoch}, but the history has {len(history.epochs)}")
-    backend = _check_keys("backend", data["backend"], ("name", "version", "device", "execution"))
+    backend = check_keys("backend", data["backend"], ("name", "version", "device", "execution"))
     best = {name.removeprefix(BEST): a for name, a in arrays.items() if name.startswith(BEST)}
     return TrainingState(
         epoch=epoch,
-        step=whole("step", _typed("step", data["step"], int), 0),
+        step=whole("step", typed("step", data["step"], int), 0),
         cost_sum=number("cost_sum", data["cost_sum"]),
         seconds=number("seconds", data["seconds"], least=0),
         arrays={name: array for name, array in arrays.items() if not name.startswith(BEST)},
         best=best or None,
         history=history,
         agreement=_agreement(data),
-        backend={name: _typed(f"backend {name}", value, str) for name, value in backend.items()},
+        backend={name: typed(f"backend {name}", value, str) for name, value in backend.items()},
     )
 
 
 def _agreement(training: Mapping[str, Any]) -> dict[str, Any]:
     """The entry "agreement", in a file of an earlier isograd with what runs did then."""
-    return {**ADDED, **_check_keys("agreement", training["agreement"], AGREEMENT, ADDED)}
-
-
-def _check_keys(
-    what: str, data: object, names: tuple[str, ...], optional: Collection[str] = ()
-) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise FileFormatError(f"{what} is {type(data).__name__}; expected an object with {', '.join(names)}")
-    if not set(names) - set(optional) <= set(data) <= set(names):
-        raise FileFormatError(f"{what} has {', '.join(data) or 'nothing'}; expected {', '.join(names)}")
-    return data
-
-
-def _typed(name: str, value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise FileFormatError(f"{name} is {value!r}; expected {kind.__name__}")
-    return value
+    return {**ADDED, **check_keys("agreement", training["agreement"], AGREEMENT, ADDED)}

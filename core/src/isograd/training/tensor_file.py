@@ -14,7 +14,8 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,31 +74,44 @@ def read(path: str | os.PathLike[str], newest_format: int) -> tuple[dict[str, An
         If it is not as described above, or its document's "format" is none up to `newest_format`.
     """
     shown = file_name(path)
+    with _opened(path) as (file, metadata):
+        document = _parse(shown, metadata["isograd"], newest_format)
+        # The library has compared every size with the file's before; it knows dtypes that NumPy does not.
+        names = list(file.keys())
+        for name in names:
+            dtype = file.get_slice(name).get_dtype()
+            if dtype not in _DTYPES:
+                raise FileFormatError(f"{shown}: {name} is {dtype}; expected {' or '.join(_DTYPES)}")
+        arrays = {name: file.get_tensor(name) for name in names}
+    if metadata.get("digest") != _digest(metadata["isograd"], arrays):
+        raise FileFormatError(f"{shown}: corrupted: its content does not have the digest that it states")
+    return document, arrays
+
+
+def read_document(path: str | os.PathLike[str], newest_format: int) -> dict[str, Any]:
+    """The document alone, to see what the file is for; only `read` notices that a file was changed."""
+    with _opened(path) as (_, metadata):
+        return _parse(file_name(path), metadata["isograd"], newest_format)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A file by the library, and its metadata, which have "isograd"; its errors become isograd's."""
+    shown = file_name(path)
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise FileAccessError(f"{shown}: is no regular file")
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            text = metadata.get("isograd")
-            if text is None:
+            if "isograd" not in metadata:
                 raise FileFormatError(f"{shown}: a safetensors file, but not one that isograd wrote")
-            document = _parse(shown, text, newest_format)
-            # The library has compared every size with the file's before; it knows dtypes that NumPy does not.
-            names = list(file.keys())
-            for name in names:
-                dtype = file.get_slice(name).get_dtype()
-                if dtype not in _DTYPES:
-                    raise FileFormatError(f"{shown}: {name} is {dtype}; expected {' or '.join(_DTYPES)}")
-            arrays = {name: file.get_tensor(name) for name in names}
+            yield file, metadata
     except FileAccessError:
         raise
     except OSError as error:
         raise FileAccessError(f"{shown}: can not be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise FileFormatError(f"{shown}: no safetensors file, or a truncated one: {error}") from error
-    if metadata.get("digest") != _digest(text, arrays):
-        raise FileFormatError(f"{shown}: corrupted: its content does not have the digest that it states")
-    return document, arrays
 
 
 def _parse(shown: str, text: str, newest_format: int) -> dict[str, Any]:

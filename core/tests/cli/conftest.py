@@ -94,15 +94,20 @@ def invoke() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """start("train", "run.toml"): the command line as a process of its own, which ends with the test."""
+def program() -> str:
+    """The command line as Python code."""
     spec = find_spec("isograd.cli")
     assert spec is not None
     assert spec.origin is not None
-    code = PROCESS.format(path=str(Path(spec.origin).parents[2]))
+    return PROCESS.format(path=str(Path(spec.origin).parents[2]))
+
+
+@pytest.fixture
+def start(program: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """start("train", "run.toml"): the command line as a process of its own, which ends with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: str, code: str = code, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    def run(*arguments: str, code: str = program, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code, *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         started.append(process)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isograd.cli.folders import checkpoint_file, data_beside
+from isograd.cli.folders import data_beside, model_file
+from isograd.cli.models import Vote, VoteOption, labelled_ballot, load_model, score
 from isograd.cli.output import JsonOption, percent, print_json
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
@@ -16,6 +18,8 @@ from isograd.runs import DataTable
 
 if TYPE_CHECKING:
     from isograd.data import Dataset
+    from isograd.ensemble import Ensemble
+    from isograd.network import Network
 
 
 class Split(StrEnum):
@@ -25,7 +29,8 @@ class Split(StrEnum):
 
 
 CheckpointArgument = Annotated[
-    Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or the folder of its run.")
+    Path,
+    typer.Argument(metavar="CHECKPOINT", help="A checkpoint, an ensemble's file, or the folder of either."),
 ]
 BestOption = Annotated[
     bool,
@@ -51,22 +56,33 @@ def evaluate(
     data: DataOption = None,
     split: SplitOption = Split.test,
     best: BestOption = False,
+    vote: VoteOption = None,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a trained network's accuracy on a data set.
 
-    The cost is the mean log-likelihood cost, without regularisation.
+    The cost is the mean log-likelihood cost, without regularisation. Of an ensemble there are the accuracies
+    of its networks and of their vote.
     """
     from isograd.backend_choice import choose_backend
-    from isograd.network import Network
+    from isograd.ensemble import Ensemble
 
-    path = checkpoint_file(checkpoint)
-    network = Network.load(path, best=best)
+    path = model_file(checkpoint)
+    model = load_model(path, best, vote)
     dataset = load_split(data, split, path)
     with one_thread(choose_backend(backend).backend):
-        accuracy = network.accuracy(dataset, backend=backend)
-        cost = network.cost(dataset, backend=backend)
+        if isinstance(model, Ensemble):
+            _evaluate_ensemble(model, dataset, split, vote or Vote.plurality, backend, as_json)
+        else:
+            _evaluate_network(model, dataset, split, backend, as_json)
+
+
+def _evaluate_network(
+    network: Network, dataset: Dataset, split: Split, backend: str | None, as_json: bool
+) -> None:
+    accuracy = network.accuracy(dataset, backend=backend)
+    cost = network.cost(dataset, backend=backend)
     errors = round((1 - accuracy) * len(dataset))
     if as_json:
         print_json(split=split.value, examples=len(dataset), accuracy=accuracy, errors=errors, cost=cost)
@@ -74,6 +90,26 @@ def evaluate(
         print(
             f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"
         )
+
+
+def _evaluate_ensemble(
+    ensemble: Ensemble, dataset: Dataset, split: Split, vote: Vote, backend: str | None, as_json: bool
+) -> None:
+    ballot, n = labelled_ballot(ensemble, dataset, backend), len(dataset)
+    networks = [score(votes, dataset) for votes in ballot.votes]
+    decision = score(ballot.decision(vote.value), dataset)
+    if as_json:
+        print_json(
+            split=split.value,
+            examples=n,
+            vote=vote.value,
+            networks=[asdict(one) for one in networks],
+            **asdict(decision),
+        )
+        return
+    named = {f"network {index}": one for index, one in enumerate(networks)} | {f"{vote.value} vote": decision}
+    for name, one in named.items():
+        print(f"{name}: accuracy {percent(one.accuracy)} ({one.errors:,} errors in {n:,} examples)")
 
 
 def load_split(data: str | None, split: Split, checkpoint: Path) -> Dataset:

@@ -11,6 +11,7 @@ from isograd.errors import ArgumentError, FileAccessError
 from isograd.runs import RUN_FILE, DataTable, read_run
 
 CHECKPOINT = "checkpoint.safetensors"
+ENSEMBLE = "ensemble.safetensors"
 HISTORY = "history.json"
 
 # Below the working directory; each run has its name here.
@@ -71,6 +72,12 @@ def write_text(path: Path, text: str) -> None:
 def checkpoint_file(path: Path) -> Path:
     """The checkpoint that a command was given: the file itself, or the one in a run's folder."""
     return path / CHECKPOINT if path.is_dir() else path
+
+
+def model_file(path: Path) -> Path:
+    """As `checkpoint_file`, or the ensemble in a folder that has no checkpoint."""
+    checkpoint, ensemble = checkpoint_file(path), path / ENSEMBLE
+    return ensemble if ensemble.is_file() and not checkpoint.exists() else checkpoint
 
 
 def data_beside(checkpoint: Path) -> DataTable:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isograd.cli.evaluate import BackendOption, BestOption, DataOption, Split, SplitOption, load_split
-from isograd.cli.folders import CHECKPOINT, checkpoint_file
+from isograd.cli.folders import CHECKPOINT, model_file
+from isograd.cli.models import Vote, VoteOption, check_one_network, load_model
 from isograd.cli.output import JsonOption, print_json
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from isograd.data import Dataset
+    from isograd.ensemble import Ensemble
     from isograd.network import Network
     from isograd.training import History
 
@@ -43,7 +45,9 @@ def plot(
     checkpoints: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CHECKPOINT...", help="A checkpoint, or the folder of its run; for curves, one or more."
+            metavar="CHECKPOINT...",
+            help="A checkpoint, or the folder of its run; for curves, one or more. "
+            "For errors and confusion also an ensemble.",
         ),
     ],
     out: Annotated[
@@ -66,6 +70,7 @@ def plot(
     data: DataOption = None,
     split: SplitOption = Split.test,
     best: BestOption = False,
+    vote: VoteOption = None,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -77,22 +82,25 @@ def plot(
     from isograd.network import Network
 
     target = out or Path(f"{kind.value}.png")
-    paths = [checkpoint_file(path) for path in checkpoints]
+    paths = [model_file(path) for path in checkpoints]
+    if kind in (Kind.filters, Kind.curves):
+        for path in paths:
+            check_one_network(path, kind.value)
     if kind is Kind.curves:
         figure = _curves(paths, quantity)
     elif len(paths) > 1:
         raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves takes more")
-    else:
+    elif kind is Kind.filters:
         network = Network.load(paths[0], best=best)
-        if kind is Kind.filters:
-            figure = plot_filters(network.parameters[_filter_path(network, layer)])
+        figure = plot_filters(network.parameters[_filter_path(network, layer)])
+    else:
+        model = load_model(paths[0], best, vote)
+        dataset = load_split(data, split, paths[0])
+        predicted = _predictions(model, dataset, vote or Vote.plurality, backend)
+        if kind is Kind.errors:
+            figure = plot_errors(dataset, predicted, limit=limit or 100)
         else:
-            dataset = load_split(data, split, paths[0])
-            predicted = _predictions(network, dataset, backend)
-            if kind is Kind.errors:
-                figure = plot_errors(dataset, predicted, limit=limit or 100)
-            else:
-                figure = plot_confusion(dataset.labels, predicted, names=dataset.classes)
+            figure = plot_confusion(dataset.labels, predicted, names=dataset.classes)
     write_figure(figure, target)
     if as_json:
         print_json(kind=kind.value, file=str(target))
@@ -134,8 +142,13 @@ def _filter_path(network: Network, layer: str | None) -> str:
     return found[layer]
 
 
-def _predictions(network: Network, dataset: Dataset, backend: str | None) -> npt.NDArray[np.int32]:
+def _predictions(
+    model: Network | Ensemble, dataset: Dataset, vote: Vote, backend: str | None
+) -> npt.NDArray[np.int32]:
     from isograd.backend_choice import choose_backend
+    from isograd.ensemble import Ensemble
 
     with one_thread(choose_backend(backend).backend):
-        return network.predict(dataset, backend=backend)
+        if isinstance(model, Ensemble):
+            return model.predict(dataset, vote.value, backend=backend)
+        return model.predict(dataset, backend=backend)

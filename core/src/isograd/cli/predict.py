@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,13 +18,15 @@ from isograd.cli.evaluate import (
     SplitOption,
     load_split,
 )
-from isograd.cli.folders import checkpoint_file
+from isograd.cli.folders import model_file
+from isograd.cli.models import Vote, VoteOption, load_model
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 
 if TYPE_CHECKING:
     from isograd.data import Dataset
+    from isograd.ensemble import Ensemble
     from isograd.network import Network
 
 
@@ -45,10 +49,11 @@ def predict(
     data: DataOption = None,
     split: SplitOption = Split.test,
     best: BestOption = False,
+    vote: VoteOption = None,
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Classify one image with a trained network.
+    """Classify one image with a trained network or an ensemble.
 
     An image file is made grey (or RGB for a network with three channels), stretched to the network's input
     and scaled as all bytes are, by 1/256; what is transparent becomes white. MNIST's digits are light on
@@ -58,16 +63,14 @@ def predict(
         raise typer.BadParameter("expected either IMAGE or --index")
     if image is None and invert:
         raise typer.BadParameter("--invert is for IMAGE")
-    from isograd.network import Network
-
-    path = checkpoint_file(checkpoint)
-    network = Network.load(path, best=best)
+    path = model_file(checkpoint)
+    model = load_model(path, best, vote)
     if image is None:
         example = _example(load_split(data, split, path), index or 0)
         label = example.class_name(int(example.labels[0]))
     else:
-        example, label = _from_file(image, network, invert), None
-    _show(network, example, label, backend, as_json)
+        example, label = _from_file(image, model.input_shape, invert), None
+    _show(_answer(model, example, vote or Vote.plurality, backend), example, label, as_json)
 
 
 def _example(dataset: Dataset, index: int) -> Dataset:
@@ -76,36 +79,51 @@ def _example(dataset: Dataset, index: int) -> Dataset:
     return dataset[index : index + 1]
 
 
-def _from_file(image: Path, network: Network, invert: bool) -> Dataset:
+def _from_file(image: Path, input_shape: Sequence[int], invert: bool) -> Dataset:
     from isograd.cli.images import read_image
     from isograd.data import Dataset
 
-    return Dataset(read_image(image, network.input_shape, invert=invert), [0], scale=1 / 256)
+    return Dataset(read_image(image, input_shape, invert=invert), [0], scale=1 / 256)
 
 
-def _show(network: Network, example: Dataset, label: str | None, backend: str | None, as_json: bool) -> None:
+@dataclass(frozen=True)
+class _Answer:
+    """What is said of one example: its class, each class's probability and, by an ensemble, votes."""
+
+    winner: int
+    probabilities: list[float]
+    votes: list[int] | None = None
+
+
+def _answer(model: Network | Ensemble, example: Dataset, vote: Vote, backend: str | None) -> _Answer:
     from isograd.backend_choice import choose_backend
+    from isograd.ensemble import Ensemble
 
     with one_thread(choose_backend(backend).backend):
-        probabilities = [float(p) for p in network.predict_proba(example, backend=backend)[0]]
-    winner = max(range(len(probabilities)), key=probabilities.__getitem__)
-    names = [example.class_name(number) for number in range(len(probabilities))]
+        if isinstance(model, Ensemble):
+            ballot = model.ballot(example, backend=backend)
+            winner = int(ballot.decision(vote.value)[0])
+            return _Answer(winner, ballot.probabilities[0].tolist(), ballot.counts()[0].tolist())
+        probabilities = [float(p) for p in model.predict_proba(example, backend=backend)[0]]
+    return _Answer(max(range(len(probabilities)), key=probabilities.__getitem__), probabilities)
+
+
+def _show(answer: _Answer, example: Dataset, label: str | None, as_json: bool) -> None:
+    names = [example.class_name(number) for number in range(len(answer.probabilities))]
+    winner = names[answer.winner]
     if as_json:
-        print_json(
-            **{
-                "class": names[winner],
-                "label": label,
-                "probabilities": dict(zip(names, probabilities, strict=True)),
-            }
-        )
+        found: dict[str, Any] = {"class": winner, "label": label}
+        found["probabilities"] = dict(zip(names, answer.probabilities, strict=True))
+        if answer.votes is not None:
+            found["votes"] = dict(zip(names, answer.votes, strict=True))
+        print_json(**found)
         return
     from rich.progress_bar import ProgressBar
 
-    print(names[winner] + ("" if label is None else f" (label {label})") + "\n")
-    print_rows(
-        [
-            {"class": name, "probability": percent(p), "": ProgressBar(total=1, completed=p, width=40)}
-            for name, p in zip(names, probabilities, strict=True)
-        ],
-        as_json,
-    )
+    print(winner + ("" if label is None else f" (label {label})") + "\n")
+    rows: list[dict[str, Any]] = []
+    for number, (name, p) in enumerate(zip(names, answer.probabilities, strict=True)):
+        votes = {} if answer.votes is None else {"votes": answer.votes[number]}
+        bar = ProgressBar(total=1, completed=p, width=40)
+        rows.append({"class": name, **votes, "probability": percent(p), "": bar})
+    print_rows(rows, as_json)

@@ -35,6 +35,7 @@ main()
         ["--version"],
         ["train", "--help"],
         ["predict", "--help"],
+        ["ensemble", "--help"],
         ["backends"],
         ["plugins"],
         ["data"],

@@ -23,6 +23,7 @@ logger = logging.getLogger("isograd.cli")
 # By name: where the command is, and its line in the list of commands (the first of the function's docstring).
 COMMANDS = {
     "train": ("isograd.cli.train:train", "Train a network as a run file or a preset says."),
+    "ensemble": ("isograd.cli.ensemble:ensemble", "Train several networks of one run, and let them vote."),
     "evaluate": ("isograd.cli.evaluate:evaluate", "Measure a trained network's accuracy on a data set."),
     "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network."),
     "plot": (

@@ -8,10 +8,12 @@ from itertools import count, takewhile
 from pathlib import Path
 
 from isograd.errors import ArgumentError, FileAccessError
-from isograd.runs import RUN_FILE, DataTable, read_run
+from isograd.runs import RUN_FILE, DataTable, RunFile, find_run, read_run
 
 CHECKPOINT = "checkpoint.safetensors"
 ENSEMBLE = "ensemble.safetensors"
+# Of an ensemble's folder, the part that is there from the beginning.
+FIRST_MEMBER = "member-0"
 HISTORY = "history.json"
 
 # Below the working directory; each run has its name here.
@@ -28,33 +30,51 @@ def new_folder(name: str, out: Path | None) -> Iterator[Path]:
     Raises
     ------
     ArgumentError
-        If `out` holds a checkpoint, which would be overwritten.
+        If `out` holds a run or an ensemble, which would be overwritten.
     FileAccessError
         If the folder can not be made.
     """
-    if out is not None and _has_checkpoint(out):
+    if out is not None and any((out / mark).exists() for mark in (CHECKPOINT, FIRST_MEMBER)):
         raise ArgumentError(f"--out is {str(out)!r}, which holds a run already; --resume goes on with it")
-    folder = out or next(path for path in _candidates(name) if _made(path))
-    made = out is None or _made(out)
+    folder = out or next(path for path in _candidates(name) if made(path))
+    new = out is None or made(out)
     try:
         yield folder
     finally:
-        if made and not any(folder.iterdir()):
+        if new and not any(folder.iterdir()):
             folder.rmdir()
 
 
-def folder_to_resume(name: str, out: Path | None) -> Path:
-    """The folder of the run to go on with: `out`, or the last of runs/NAME, runs/NAME-2, ... that fits.
+def run_to_resume(
+    given: str, out: Path | None, suffix: str = "", mark: str = CHECKPOINT
+) -> tuple[RunFile, Path]:
+    """The run to go on with as its folder says, which RUN only names, and the folder.
+
+    The folder is `out`, or RUN if that is one, or the last of runs/NAME, runs/NAME-2, ... with `suffix` after
+    NAME, that has what `mark` names.
 
     Raises
     ------
     ArgumentError
-        If there is none with a checkpoint.
+        If there is no such folder, or it is of another run.
+    FileAccessError, FileFormatError
+        As `find_run` does.
     """
+    run = find_run(given)
+    if out is None and Path(given).is_dir():
+        out = Path(given)
+    folder = _folder_to_resume(run.name + suffix, out, mark)
+    saved = read_run(folder / RUN_FILE)
+    if saved.name != run.name:
+        raise ArgumentError(f"--resume: {folder} holds the run {saved.name!r}; RUN is {run.name!r}")
+    return saved, folder
+
+
+def _folder_to_resume(name: str, out: Path | None, mark: str) -> Path:
     candidates = takewhile(Path.exists, _candidates(name)) if out is None else [out]
-    folders = [folder for folder in candidates if _has_checkpoint(folder)]
+    folders = [folder for folder in candidates if (folder / mark).exists()]
     if not folders:
-        raise ArgumentError(f"--resume: there is no checkpoint in {out or RUNS / name}")
+        raise ArgumentError(f"--resume: there is no {Path(mark).stem} in {out or RUNS / name}")
     return folders[-1]
 
 
@@ -99,8 +119,8 @@ def _candidates(name: str) -> Iterator[Path]:
     yield from (RUNS / f"{name}-{number}" for number in count(2))
 
 
-def _made(folder: Path) -> bool:
-    """Whether the folder was not there and is now."""
+def made(folder: Path) -> bool:
+    """Whether the folder was not there and is now. Raises FileAccessError if it can not be made."""
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -108,7 +128,3 @@ def _made(folder: Path) -> bool:
     except OSError as error:
         raise FileAccessError(f"{folder}: can not be made: {error.strerror or error}") from error
     return True
-
-
-def _has_checkpoint(folder: Path) -> bool:
-    return (folder / CHECKPOINT).exists()

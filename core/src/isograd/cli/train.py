@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isograd.cli.folders import CHECKPOINT, folder_to_resume, new_folder
+from isograd.cli.folders import CHECKPOINT, new_folder, run_to_resume
 from isograd.cli.output import JsonOption
 from isograd.cli.threads import threads_for
 from isograd.errors import ArgumentError
-from isograd.runs import RUN_FILE, DataTable, RunFile, find_run, presets, read_run
+from isograd.runs import DataTable, RunFile, find_run, presets
 
 if TYPE_CHECKING:
     from isograd.network import Network
@@ -153,7 +153,7 @@ def train(
     Ctrl-C ends the run after the present steps with a checkpoint (exit code 130); --resume goes on from it. A
     cost that is not finite ends it with exit code 3 and leaves the last checkpoint.
     """
-    found, folder = _run_to_resume(run, out) if resume else (find_run(run), None)
+    found, folder = run_to_resume(run, out) if resume else (find_run(run), None)
     resolved = found.override(
         {
             "training.epochs": epochs,
@@ -180,18 +180,6 @@ def train(
             err=True,
         )
         raise typer.Exit(130)
-
-
-def _run_to_resume(given: str, out: Path | None) -> tuple[RunFile, Path]:
-    """The run as its folder says, which RUN only names, and the folder."""
-    run = find_run(given)
-    if out is None and Path(given).is_dir():
-        out = Path(given)
-    folder = folder_to_resume(run.name, out)
-    saved = read_run(folder / RUN_FILE)
-    if saved.name != run.name:
-        raise ArgumentError(f"--resume: {folder} holds the run {saved.name!r}; RUN is {run.name!r}")
-    return saved, folder
 
 
 def _train(

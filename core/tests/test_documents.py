@@ -6,7 +6,14 @@ import doctest
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import isograd
+from isograd import plugins
+from isograd.data import Dataset, DatasetSplits
+from isograd.plugins import BackendDescriptor
+from isograd.testing import ReferenceBackend
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,3 +36,25 @@ def test_the_graph_example_of_the_readme_runs() -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     example = next(block for block in blocks if "G.Function" in block)
     exec(compile(example, "README.md", "exec"), {"print": lambda text: str(text)})
+
+
+def test_the_example_of_the_page_on_ensembles_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    digits = Dataset(np.zeros((12, 1, 28, 28), np.uint8), np.arange(12) % 10, scale=1 / 256)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ISOGRAD_BACKEND", raising=False)
+    monkeypatch.setattr(
+        isograd, "load_dataset", lambda name: DatasetSplits(digits, digits, digits), raising=False
+    )
+    descriptor = BackendDescriptor(
+        "reference", "for tests", ReferenceBackend, dtypes=("float32",), priority=10**6
+    )
+    printed: list[object] = []
+    with plugins.registered(descriptor):
+        exec(compile(example, "ensembles.md", "exec"), {"print": lambda *values: printed.extend(values)})
+    # Of images that are all alike, one class is right: 2 of 12, or 1.
+    errors = [text for text in printed if isinstance(text, str)]
+    assert len(errors) in (10, 11)
+    assert all(re.fullmatch(r"\d+: \d -> \d", text) for text in errors)

@@ -309,6 +309,7 @@ class Network:
         shuffle: bool = True,
         drop_last: bool = False,
         early_stopping: int | None = None,
+        tested: str = "best",
         callbacks: Iterable[Callback | Callable[[EpochRecord], object]] = (),
         backend: str | Backend | None = None,
         gradient: str = "symbolic",
@@ -338,7 +339,7 @@ class Network:
             which it changes with every step (`isograd.training` has some of both), or the name of a
             registered one. Above 0 in every step.
         validation_data, test_data : Dataset or (inputs, labels), optional
-            Evaluated after each epoch; the test data only where the validation accuracy is the best so far.
+            Evaluated after each epoch; the test data as `tested` says.
         lmbda : float
             The strength of L2 regularisation; 0 leaves it out.
         momentum : float
@@ -361,6 +362,9 @@ class Network:
         early_stopping : int, optional
             Stop after so many epochs in which the validation accuracy did not exceed all before; the network
             then has the parameters of the best epoch.
+        tested : "best" or "last"
+            When the test data are evaluated: where the validation accuracy is the best so far, as in the
+            listing; or once, after the last epoch, for a run whose number of epochs is fixed beforehand.
         callbacks : iterable of Callback or callable
             Callables are called with the `EpochRecord` after each epoch. A callback that raises ends training
             with its error; the network keeps the parameters of the last finished chunk of steps.
@@ -422,6 +426,7 @@ class Network:
             shuffle=shuffle,
             drop_last=drop_last,
             early_stopping=early_stopping,
+            tested=tested,
             gradient=gradient,
             callbacks=callbacks,
             checkpoint=checkpoint,

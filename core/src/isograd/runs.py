@@ -29,6 +29,7 @@
     shuffle = true
     drop_last = false
     early_stopping = 10
+    tested = "best"                   # or "last": the test data are evaluated once, after the last epoch
     checkpoint_every = 1
     augmentation = [{ type = "Affine", rotation = 15 }]    # `isograd.training.augmentation`, in this order
 
@@ -100,6 +101,7 @@ class TrainingTable:
     shuffle: bool = True
     drop_last: bool = False
     early_stopping: int | None = None
+    tested: str = "best"
     checkpoint_every: int | None = None
     augmentation: tuple[dict[str, Any], ...] = ()
 

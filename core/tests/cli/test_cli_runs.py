@@ -263,8 +263,18 @@ EXPANDED = [name for name in CHAPTER if name.startswith(("expanded", "double_fc"
 ACTIVATIONS = {"dbl_conv_tanh": "tanh", "dbl_conv_relu": "relu", **dict.fromkeys(EXPANDED, "relu")}
 
 
-def test_the_presets_are_the_chapters_experiments() -> None:
-    assert runs.presets() == tuple(sorted(f"chapter6/{name}" for name in CHAPTER))
+def test_the_presets_are_the_chapters_experiments_and_the_fast_network() -> None:
+    assert runs.presets() == tuple(sorted([*(f"chapter6/{name}" for name in CHAPTER), "mnist/fast"]))
+
+
+def test_the_fast_network_has_fixed_epochs_and_looks_at_the_test_data_once() -> None:
+    run = find_run("mnist/fast")
+    eta = run.eta()
+    assert isinstance(eta, Triangular)
+    assert eta.epochs == run.training.epochs
+    assert (run.training.tested, run.training.early_stopping, run.data.expanded) == ("last", None, False)
+    assert Architecture(run.layers(), run.network.input_shape, run.dtype).output_shape == (10,)
+    assert [type(spec).__name__ for spec in run.augmentation()] == ["Affine"]
 
 
 @pytest.mark.parametrize("name", CHAPTER)

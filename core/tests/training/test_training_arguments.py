@@ -99,6 +99,12 @@ NAN, INF = float("nan"), float("inf")
             ArgumentError,
             "early_stopping needs validation_data",
         ),
+        ({"tested": "always"}, ArgumentError, "tested is 'always'; expected 'best' or 'last'"),
+        (
+            {"tested": "last", "early_stopping": 2},
+            ArgumentError,
+            "tested is 'last', but early_stopping keeps another epoch than the last",
+        ),
         ({"gradient": "numeric"}, ArgumentError, "gradient is 'numeric'; expected 'symbolic' or 'native'"),
         ({"gradient": "native"}, UnsupportedError, "no native gradient"),
         ({"checkpoint": 3}, ArgumentTypeError, "checkpoint is 3; expected a path"),

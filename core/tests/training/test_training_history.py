@@ -45,11 +45,14 @@ def history_of(validation: list[float | None], test: list[float | None] | None =
 def test_the_best_epoch_is_that_of_the_best_validation_accuracy_of_equals_the_later(
     validation: list[float],
 ) -> None:
-    history = history_of([*validation], [epoch / 10 for epoch in range(len(validation))])
+    so_far = [accuracy == max(validation[: epoch + 1]) for epoch, accuracy in enumerate(validation)]
+    tested = [epoch / 10 if is_best else None for epoch, is_best in enumerate(so_far)]
+    history = history_of([*validation], tested)
     best = max(epoch for epoch, accuracy in enumerate(validation) if accuracy == max(validation))
     assert history.best_epoch == best
     assert history.best_validation_accuracy == max(validation)
     assert history.test_accuracy == best / 10
+    assert history.test_epoch == best
 
 
 @given(accuracies)
@@ -64,6 +67,7 @@ def test_without_validation_the_last_epoch_is_reported_and_without_epochs_none()
     assert History().best_epoch is None
     assert History().best_validation_accuracy is None
     assert History().test_accuracy is None
+    assert History().test_epoch is None
 
 
 numbers = st.floats(width=64)
@@ -164,6 +168,20 @@ def test_the_test_data_are_looked_at_only_where_validation_is_best_so_far(
         best_so_far = accuracy == max(accuracy for accuracy, _ in seen[: epoch + 1])
         assert history.epochs[epoch].test_accuracy == (tested if best_so_far else None)
     assert history.test_accuracy == seen[history.best_epoch or 0][1]
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 200), stop=st.integers(1, 6))
+def test_a_run_of_fixed_epochs_looks_at_the_test_data_once_also_when_it_is_resumed(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, seed: int, stop: int
+) -> None:
+    network, test = make_network(seed=seed), make_data(5, seed + 2)
+    arguments = (make_data(6, seed), 3, 2, 2.0, make_data(7, seed + 1), test)
+    network.SGD(*arguments, tested="last", max_steps=stop, backend=backend)
+    history = network.SGD(*arguments, tested="last", resume=True, backend=backend)
+    assert [r.test_accuracy for r in history.epochs[:-1]] == [None, None]
+    assert history.test_accuracy == network.accuracy(test, backend=backend)
+    assert history.test_epoch == 2
 
 
 def test_an_epoch_records_the_mean_of_its_steps_costs_and_the_validation_cost(

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -35,10 +36,31 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
 }
 
 
+# Calls that only read their arguments, and whose result shares memory with none; lowerings add their own.
+FRESH: set[Callable[..., Any]] = {
+    torch.add, torch.sub, torch.rsub, torch.mul, torch.div, torch.neg, torch.sqrt, torch.pow, torch.log,
+    torch.exp, torch.abs, torch.tanh, torch.sigmoid, torch.relu, torch.clamp_min, torch.maximum,
+    torch.minimum, torch.sum, torch.amax, torch.conv2d, torch.mm, torch.addmm,
+    torch.constant_pad_nd, torch.index_select,
+}  # fmt: skip
+
+# Below so many elements a new tensor costs less than the argument that says where the result goes.
+LEAST_REUSED = 2**14
+
+
 class Name(str):
     """A local variable, or an expression of some, in the text of a plan."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A call, the variables that it sets, and those on whose memory it may put its result."""
+
+    names: tuple[Name, ...]
+    text: str
+    onto: Sequence[Name] = ()
 
 
 class Plan(Uses, ABC):
@@ -72,7 +94,8 @@ class Plan(Uses, ABC):
         self.softmaxes: dict[int, Softmax] = {}
         self._names: dict[int, Name] = {}
         self._notes: dict[Any, Name] = {}
-        self._lines: list[tuple[tuple[Name, ...], str]] = []
+        self._lines: list[_Line] = []
+        self._own: set[Name] = set()
         self._objects: dict[str, Any] = {}
         self._object_names: dict[int, str] = {}
         self._count = 0
@@ -94,17 +117,29 @@ class Plan(Uses, ABC):
     ) -> tuple[Name, ...]:
         """Add a call that returns a tuple, unless it is of one."""
         names = tuple(self._fresh() for _ in range(results))
-        self._lines.append((names, self._call(function, arguments, options)))
+        self._add(names, function, arguments, options)
         return names
+
+    def emit_onto(self, node: Tensor, function: Callable[..., Any], *arguments: Any) -> Name:
+        """Add the elementwise call that makes a node and takes `out`, the memory for its result.
+
+        That is the memory of an operand of the same shape and dtype, if nobody reads it later.
+        """
+        name = self._fresh()
+        operands = [x for x in node.inputs if (x.shape, x.dtype) == (node.shape, node.dtype)]
+        onto = [self._names[id(x)] for x in operands if self._names.get(id(x)) in arguments]
+        reuses = node.size >= LEAST_REUSED and not self.native
+        self._add((name,), function, arguments, {}, onto if reuses else ())
+        return name
 
     def emit_statement(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Add a call for what it does to its first argument."""
-        self._lines.append(((), self._call(function, arguments, options)))
+        self._add((), function, arguments, options)
 
     def emit_expression(self, text: str) -> Name:
         """Give an expression of names and numbers a name of its own."""
         name = self._fresh()
-        self._lines.append(((name,), text))
+        self._lines.append(_Line((name,), text))
         return name
 
     def number(self, scalar: Tensor) -> Name:
@@ -182,7 +217,7 @@ class Plan(Uses, ABC):
 
     def compile(self, outputs: list[Name], state: list[Name]) -> tuple[Run, str]:
         """The function `run(*inputs, *state, *numbers) -> (outputs, new state)`, and its text."""
-        self._lines.append(((), f"return {_tuple(outputs)}, {_tuple(state)}"))
+        self._lines.append(_Line((), f"return {_tuple(outputs)}, {_tuple(state)}"))
         numbers = [f"{self._names[id(self.function.inputs[name])]}_number" for name in self.numbers]
         body = [f"    {line}" for line in self._with_deletions()]
         source = "\n".join([f"def run({', '.join([*self._parameters, *numbers])}):", *body]) + "\n"
@@ -195,16 +230,34 @@ class Plan(Uses, ABC):
     def _with_deletions(self) -> list[str]:
         """The lines, each followed by the deletion of the variables that no later line reads."""
         last: dict[str, int] = {}
-        for i, (names, text) in enumerate(self._lines):
-            for word in (*names, *re.findall(r"\bv\d+\b", text)):
+        for i, line in enumerate(self._lines):
+            for word in (*line.names, *_variables(line.text)):
                 last[word] = i
         lines = []
-        for i, (names, text) in enumerate(self._lines):
-            lines.append(f"{', '.join(names)} = {text}" if names else text)
+        for i, line in enumerate(self._lines):
             dead = [word for word, at in last.items() if at == i]
+            reused = next((name for name in line.onto if name in self._own and name in dead), None)
+            text = line.text if reused is None else f"{line.text[:-1]}, out={reused})"
+            lines.append(f"{', '.join(line.names)} = {text}" if line.names else text)
             if dead and i < len(self._lines) - 1:
                 lines.append(f"del {', '.join(dead)}")
         return lines
+
+    def _add(
+        self,
+        names: tuple[Name, ...],
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        options: dict[str, Any],
+        onto: Sequence[Name] = (),
+    ) -> None:
+        text = self._call(function, arguments, options)
+        if function in FRESH:
+            self._own.update(names)
+        else:
+            # What it returns may look into its arguments.
+            self._own.difference_update(map(Name, _variables(text)))
+        self._lines.append(_Line(names, text, onto))
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> str:
         parts = [self._argument(a) for a in arguments]
@@ -242,6 +295,10 @@ class Plan(Uses, ABC):
         plain = "p_" + re.sub(r"\W", "_", name, flags=re.ASCII)
         taken = set(self._parameters)
         return Name(plain if plain not in taken else f"{plain}_{len(taken)}")
+
+
+def _variables(text: str) -> list[str]:
+    return re.findall(r"\bv\d+\b", text)
 
 
 def _readable(function: Callable[..., Any]) -> str:

@@ -137,7 +137,7 @@ def _result(history: History) -> list[str]:
     if best is not None:
         lines.append(f"best validation accuracy: {percent(best)} in epoch {epoch}")
     if test is not None:
-        lines.append(f"test accuracy in epoch {epoch}: {percent(test)}")
+        lines.append(f"test accuracy in epoch {history.test_epoch}: {percent(test)}")
     return lines
 
 

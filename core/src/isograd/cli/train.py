@@ -215,6 +215,7 @@ def _train(
             shuffle=run.training.shuffle,
             drop_last=run.training.drop_last,
             early_stopping=run.training.early_stopping,
+            tested=run.training.tested,
             callbacks=[report],
             backend=run.backend,
             gradient=run.gradient,

@@ -40,7 +40,8 @@ class EpochRecord:
         The mean log-likelihood cost of the validation data, without regularisation.
     test_accuracy : float, optional
         As `validation_accuracy`, for the test data. It is measured only where the validation accuracy is the
-        best so far (or equals it), as in the listing; without validation data, after every epoch.
+        best so far (or equals it), as in the listing; without validation data, after every epoch. With
+        `tested="last"`: after the last epoch alone.
     """
 
     epoch: int
@@ -85,8 +86,16 @@ class History:
 
     @property
     def test_accuracy(self) -> float | None:
-        """The test accuracy at `best_epoch`: the figure to report for the run."""
-        return None if self.best_epoch is None else self.epochs[self.best_epoch].test_accuracy
+        """The latest test accuracy: the figure to report for the run.
+
+        It is that of `best_epoch`, or with `tested="last"` that of the last epoch.
+        """
+        return None if self.test_epoch is None else self.epochs[self.test_epoch].test_accuracy
+
+    @property
+    def test_epoch(self) -> int | None:
+        """The epoch of `test_accuracy`."""
+        return next((r.epoch for r in reversed(self.epochs) if r.test_accuracy is not None), None)
 
     @property
     def epochs_without_improvement(self) -> int:

@@ -38,11 +38,12 @@ AGREEMENT = (
     "shuffle",
     "drop_last",
     "early_stopping",
+    "tested",
     "gradient",
     "augmentation",
 )
 # Those that came later than the file format, with what every run did before.
-ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "augmentation": []}
+ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "augmentation": [], "tested": "best"}
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Plan:
     shuffle: bool
     drop_last: bool
     early_stopping: int | None
+    tested: Literal["best", "last"]
     gradient: Literal["symbolic", "native"]
     callbacks: tuple[Callback, ...]
     checkpoint: Path | None
@@ -172,6 +174,7 @@ def make_plan(
     shuffle: bool,
     drop_last: bool,
     early_stopping: int | None,
+    tested: str,
     gradient: str,
     callbacks: Any,
     checkpoint: str | os.PathLike[str] | None,
@@ -184,8 +187,12 @@ def make_plan(
     data: dict[str, Dataset | Expanded | None] = {"training_data": training}
     for name, value in zip(DATA_ARGUMENTS[1:], (validation_data, test_data), strict=True):
         data[name] = None if value is None else checked_data(architecture, value, name)
-    if gradient not in ("symbolic", "native"):
-        raise ArgumentError(f"gradient is {gradient!r}; expected 'symbolic' or 'native'")
+    for name, value, known in (
+        ("gradient", gradient, ("symbolic", "native")),
+        ("tested", tested, ("best", "last")),
+    ):
+        if value not in known:
+            raise ArgumentError(f"{name} is {value!r}; expected {known[0]!r} or {known[1]!r}")
     plan = Plan(
         data=data,
         training=training,
@@ -201,6 +208,7 @@ def make_plan(
         shuffle=flag("shuffle", shuffle),
         drop_last=flag("drop_last", drop_last),
         early_stopping=optional_whole("early_stopping", early_stopping, 1),
+        tested="last" if tested == "last" else "best",
         gradient="native" if gradient == "native" else "symbolic",
         callbacks=checked_callbacks(callbacks),
         checkpoint=None if checkpoint is None else _checked_path(checkpoint),
@@ -223,6 +231,8 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
         raise ArgumentError("nesterov is True, but momentum is 0; expected a momentum above 0")
     if plan.early_stopping is not None and plan.data["validation_data"] is None:
         raise ArgumentError("early_stopping needs validation_data")
+    if plan.early_stopping is not None and plan.tested == "last":
+        raise ArgumentError("tested is 'last', but early_stopping keeps another epoch than the last")
     if plan.augmentation and len(plan.base.feature_shape) != 3:
         raise ShapeError(
             f"augmentation needs images (channels, height, width); training_data has examples of shape "

@@ -221,6 +221,7 @@ class Run:
         accuracy, cost = self._evaluate("validation_data")
         best = now.history.best_validation_accuracy
         is_best = accuracy is None or best is None or accuracy >= best
+        tested = is_best if plan.tested == "best" else now.epoch == plan.epochs - 1
         record = EpochRecord(
             epoch=now.epoch,
             cost=now.cost_sum / plan.steps,
@@ -229,7 +230,7 @@ class Run:
             images_per_second=_rate(plan.examples, now.seconds),
             validation_accuracy=accuracy,
             validation_cost=cost,
-            test_accuracy=self._evaluate("test_data")[0] if is_best else None,
+            test_accuracy=self._evaluate("test_data")[0] if tested else None,
         )
         if is_best and accuracy is not None:
             now.best = {path: now.arrays[path] for path in self._network.architecture.array_shapes}

@@ -12,7 +12,7 @@ import torch
 
 from isograd.graph import Tensor
 from isograd_torch.lowering.table import lowers
-from isograd_torch.plan import Name, Plan
+from isograd_torch.plan import FRESH, Name, Plan
 
 _NO_PADDING = (0, 0)
 
@@ -115,3 +115,6 @@ def _backward(
         g, x, w, None, stride, _NO_PADDING, dilation, False, _NO_PADDING, groups, wanted
     )
     return made
+
+
+FRESH.update([_input_gradient, _filter_gradient])

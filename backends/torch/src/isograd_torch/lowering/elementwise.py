@@ -17,7 +17,7 @@ from isograd.graph import FLOATING, Tensor
 from isograd.graph.patterns import is_zero
 from isograd_torch.lowering.table import lowers
 from isograd_torch.native import NATIVE
-from isograd_torch.plan import TORCH_DTYPES, Name, Plan
+from isograd_torch.plan import FRESH, TORCH_DTYPES, Name, Plan
 
 _UNARY: dict[str, Callable[..., Any]] = {
     "neg": torch.neg,
@@ -25,7 +25,6 @@ _UNARY: dict[str, Callable[..., Any]] = {
     "sqrt": torch.sqrt,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "relu": torch.relu,
     "abs": torch.abs,
 }
 _COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -38,8 +37,17 @@ _COMPARISONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 @lowers(*_UNARY)
 def _unary(plan: Plan, node: Tensor) -> Name:
-    function = NATIVE.get(node.primitive) if plan.native else None
-    return plan.emit(function or _UNARY[node.primitive], plan.value(node.inputs[0]))
+    x = plan.value(node.inputs[0])
+    if plan.native and node.primitive in NATIVE:
+        return plan.emit(NATIVE[node.primitive], x)
+    return plan.emit_onto(node, _UNARY[node.primitive], x)
+
+
+@lowers("relu")
+def _relu(plan: Plan, node: Tensor) -> Name:
+    x = plan.value(node.inputs[0])
+    # The kernel of `relu`, which has no `out`.
+    return plan.emit(NATIVE["relu"], x) if plan.native else plan.emit_onto(node, torch.clamp_min, x, 0)
 
 
 @lowers("sign")
@@ -68,7 +76,7 @@ def _pow(plan: Plan, node: Tensor) -> Name:
     if abs(exponent) == 0.5:
         # For the number PyTorch takes the square root, which is NaN where the power of -inf is inf or 0.
         exponent = plan.array(np.asarray(exponent, node.dtype))
-    return plan.emit(torch.pow, x, exponent)
+    return plan.emit_onto(node, torch.pow, x, exponent)
 
 
 @lowers("add")
@@ -119,19 +127,19 @@ def _commutative(plan: Plan, node: Tensor, function: Callable[..., Any]) -> Name
     a, b = plan.operands(node)
     if not isinstance(a, Name):
         a, b = b, a
-    return plan.emit(function, a, b)
+    return plan.emit_onto(node, function, a, b)
 
 
 @lowers("sub")
 def _sub(plan: Plan, node: Tensor) -> Name:
     a, b = plan.operands(node)
-    return plan.emit(torch.sub, a, b) if isinstance(a, Name) else plan.emit(torch.rsub, b, a)
+    return plan.emit_onto(node, torch.sub, a, b) if isinstance(a, Name) else plan.emit(torch.rsub, b, a)
 
 
 @lowers("div")
 def _div(plan: Plan, node: Tensor) -> Name:
     a, b = plan.operands(node)
-    return plan.emit(torch.div, _tensor(plan, node, a), b)
+    return plan.emit_onto(node, torch.div, _tensor(plan, node, a), b)
 
 
 @lowers("maximum", "minimum")
@@ -139,7 +147,7 @@ def _extremum(plan: Plan, node: Tensor) -> Name:
     a, b = (_tensor(plan, node, x) for x in plan.operands(node))
     if plan.native:
         return plan.emit(NATIVE[node.primitive], a, b)
-    return plan.emit(torch.maximum if node.primitive == "maximum" else torch.minimum, a, b)
+    return plan.emit_onto(node, torch.maximum if node.primitive == "maximum" else torch.minimum, a, b)
 
 
 def _tensor(plan: Plan, node: Tensor, operand: Any) -> Name:
@@ -182,7 +190,9 @@ def _masks(function: Callable[..., Any], dtype: torch.dtype) -> Callable[..., to
         return made
 
     mask.__name__ = f"{function.__name__}_mask"
-    return _MASKS.setdefault((function, dtype), mask)
+    made = _MASKS.setdefault((function, dtype), mask)
+    FRESH.add(made)
+    return made
 
 
 @lowers("where")
@@ -190,17 +200,26 @@ def _where(plan: Plan, node: Tensor) -> Name:
     condition, a, b = node.inputs
     if not plan.native and node.dtype in FLOATING and condition.primitive in ("greater", "equal"):
         if is_zero(b):
-            return plan.emit(_kept, plan.value(a), _mask(plan, condition, node.dtype, condition.primitive))
+            mask = _mask(plan, condition, node.dtype, condition.primitive)
+            return plan.emit_onto(node, _kept, plan.value(a), mask)
         if is_zero(a) and condition.primitive == "equal":
-            return plan.emit(_kept, plan.value(b), _mask(plan, condition, node.dtype, "unequal"))
+            mask = _mask(plan, condition, node.dtype, "unequal")
+            return plan.emit_onto(node, _kept, plan.value(b), mask)
     operands = [plan.value(condition), *(_tensor(plan, node, plan.operand(x)) for x in (a, b))]
     return plan.emit(torch.where, *operands)
 
 
-def _kept(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _kept(x: torch.Tensor, mask: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     """x where the mask is 1, and 0 where it is 0, also in place of a NaN."""
-    kept: torch.Tensor = torch.ops.aten.threshold_backward(x, mask, 0)
+    kept: torch.Tensor
+    if out is None:
+        kept = torch.ops.aten.threshold_backward(x, mask, 0)
+    else:
+        kept = torch.ops.aten.threshold_backward.grad_input(x, mask, 0, grad_input=out)
     return kept
+
+
+FRESH.add(_kept)
 
 
 @lowers("cast")

@@ -10,7 +10,7 @@ import torch
 from isograd.graph import Tensor
 from isograd_torch.lowering.table import lowers
 from isograd_torch.native import NATIVE
-from isograd_torch.plan import Name, Plan
+from isograd_torch.plan import FRESH, Name, Plan
 
 _aten = torch.ops.aten
 _NO_PADDING, _NO_DILATION = (0, 0), (1, 1)
@@ -141,3 +141,6 @@ def _pool_gather2d(plan: Plan, node: Tensor) -> Name:
 def _gather(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     places = index.flatten(2).to(torch.int64)
     return torch.gather(x.flatten(2), 2, places).reshape(index.shape)
+
+
+FRESH.update([_sum_pool_gradient, max_pool, _max_pool_cpu, _unpool_windows, _scatter, _gather])

@@ -7,7 +7,7 @@ import torch
 from isograd.graph import FLOATING, Tensor
 from isograd_torch.lowering.table import lowers
 from isograd_torch.native import NATIVE
-from isograd_torch.plan import TORCH_DTYPES, Name, Plan
+from isograd_torch.plan import FRESH, TORCH_DTYPES, Name, Plan
 
 
 @lowers("reduce_sum")
@@ -41,3 +41,6 @@ def _reduce_max(plan: Plan, node: Tensor) -> Name:
 def _argmax(plan: Plan, node: Tensor) -> Name:
     at = plan.emit(torch.argmax, plan.value(node.inputs[0]), node.attributes["axis"])
     return plan.emit(torch.Tensor.to, at, torch.int32)
+
+
+FRESH.update([_sum_of_squares])

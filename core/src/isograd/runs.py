@@ -62,6 +62,7 @@ from isograd.errors import ArgumentError, FileAccessError, FileFormatError, Isog
 
 if TYPE_CHECKING:
     from isograd.layers import Layer
+    from isograd.network import Network
     from isograd.training.augmentation import Augmentation
     from isograd.training.schedules import Eta
 
@@ -213,6 +214,20 @@ class RunFile:
             return read(value)
         except IsogradError as error:
             raise FileFormatError(f"{self.name}: training.{error}") from error
+
+    def trained_network(self, checkpoint: Path) -> Network:
+        """The network of this run's checkpoint that counts.
+
+        It is that of the best validation accuracy; without validation data, or where `training.tested` is
+        "last", the last one. Raises as `Network.load`.
+        """
+        from isograd.network import Network
+
+        network = Network.load(checkpoint)
+        before = network.training
+        if self.training.tested == "best" and before is not None and before.best is not None:
+            network.adopt(before.best)
+        return network
 
     def override(self, values: Mapping[str, Any]) -> RunFile:
         """The same run with other values, by key ("training.epochs"); a value of None changes nothing."""

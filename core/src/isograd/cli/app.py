@@ -26,6 +26,10 @@ COMMANDS = {
     "ensemble": ("isograd.cli.ensemble:ensemble", "Train several networks of one run, and let them vote."),
     "evaluate": ("isograd.cli.evaluate:evaluate", "Measure a trained network's accuracy on a data set."),
     "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network."),
+    "reproduce": (
+        "isograd.cli.reproduce:reproduce",
+        "Run published experiments again, with a report.",
+    ),
     "plot": (
         "isograd.cli.plot:plot",
         "Draw filters, errors, curves or the confusion matrix of trained networks.",

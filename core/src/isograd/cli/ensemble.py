@@ -113,7 +113,7 @@ def ensemble(
             print(architecture.summary())
             print(f"\n{len(jobs_asked)} networks of {base.name} on {base.backend}, to {folder}", flush=True)
         histories = _train(jobs_asked, folder, jobs or cores(), as_json)
-    voters = _joined(jobs_asked, histories)
+    voters = _joined(jobs_asked)
     voters.save(folder / ENSEMBLE)
     with one_thread(choice.backend):
         parts = {
@@ -196,17 +196,11 @@ def _line(network: str, epoch: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _joined(jobs: Sequence[Job], histories: Sequence[History]) -> Ensemble:
+def _joined(jobs: Sequence[Job]) -> Ensemble:
     """The trained networks, with the parameters of the best epoch where there are validation data."""
     from isograd.ensemble import Ensemble
-    from isograd.network import Network
 
-    return Ensemble(
-        [
-            Network.load(job.folder / CHECKPOINT, best=history.best_validation_accuracy is not None)
-            for job, history in zip(jobs, histories, strict=True)
-        ]
-    )
+    return Ensemble([job.run.trained_network(job.folder / CHECKPOINT) for job in jobs])
 
 
 @dataclass(frozen=True)
@@ -230,7 +224,7 @@ def _report(
         {
             "network": job.folder.name,
             "seed": job.run.seed,
-            "epoch": history.best_epoch,
+            "epoch": history.best_epoch if history.test_epoch is None else history.test_epoch,
             **{name: score(part.ballot.votes[index], part.data) for name, part in parts.items()},
         }
         for index, (job, history) in enumerate(zip(jobs, histories, strict=True))

@@ -10,6 +10,7 @@ from isograd.figures.curves import plot_curves
 from isograd.figures.filters import plot_filters
 from isograd.figures.mistakes import confusion_matrix, plot_confusion, plot_errors
 from isograd.figures.style import write_figure
+from isograd.figures.values import plot_values
 
 __all__ = [
     "confusion_matrix",
@@ -17,5 +18,6 @@ __all__ = [
     "plot_curves",
     "plot_errors",
     "plot_filters",
+    "plot_values",
     "write_figure",
 ]

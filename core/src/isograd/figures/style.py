@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ FAINT = "#8C8C8C"
 MISTAKE = "#D55E00"
 
 DPI = 200
+PAGE_DPI = 144
+PAGE_COLOURS = 48
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -50,6 +53,18 @@ def without_frame(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A figure as a PNG file for a page: few colours and few pixels, so that a page of many stays small."""
+    from PIL import Image
+
+    drawn, small = BytesIO(), BytesIO()
+    figure.savefig(drawn, dpi=PAGE_DPI, format="png")
+    drawn.seek(0)
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(PAGE_COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

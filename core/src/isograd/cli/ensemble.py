@@ -81,12 +81,12 @@ def ensemble(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the ensemble in its folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train several networks of one run, each with a seed of its own, and let them vote.
+    """Train several networks of one run, and let them vote.
 
-    Each is trained by `isograd train` in a process of its own. The folder then holds run.toml, member-0,
-    member-1, ... (the runs) and ensemble.safetensors, with the parameters of the best validation accuracy,
-    which isograd evaluate, predict and plot take. The accuracies of all and of both votes are shown, and
-    which examples of the test data the vote gets wrong.
+    Each has a seed of its own, and is trained by `isograd train` in a process of its own. The folder then
+    holds run.toml, member-0, member-1, ... (the runs) and ensemble.safetensors, which isograd evaluate,
+    predict and plot take. The accuracies of all and of both votes are shown, and which examples of the test
+    data the vote gets wrong.
 
     Ctrl-C leaves a checkpoint of each network (exit code 130); --resume goes on from there. It also adds
     networks to an ensemble, with --members.
@@ -196,14 +196,20 @@ def _line(network: str, epoch: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+def _takes_best(job: Job, history: History) -> bool:
+    """Whether a network joins as it was in its best epoch: not without validation data, nor where the run
+    says that no accuracy chooses the epoch that is tested."""
+    return job.run.training.tested == "best" and history.best_validation_accuracy is not None
+
+
 def _joined(jobs: Sequence[Job], histories: Sequence[History]) -> Ensemble:
-    """The trained networks, with the parameters of the best epoch where there are validation data."""
+    """The trained networks, as they were in the best epoch or the last."""
     from isograd.ensemble import Ensemble
     from isograd.network import Network
 
     return Ensemble(
         [
-            Network.load(job.folder / CHECKPOINT, best=history.best_validation_accuracy is not None)
+            Network.load(job.folder / CHECKPOINT, best=_takes_best(job, history))
             for job, history in zip(jobs, histories, strict=True)
         ]
     )
@@ -230,7 +236,7 @@ def _report(
         {
             "network": job.folder.name,
             "seed": job.run.seed,
-            "epoch": history.best_epoch,
+            "epoch": history.best_epoch if _takes_best(job, history) else len(history.epochs) - 1,
             **{name: score(part.ballot.votes[index], part.data) for name, part in parts.items()},
         }
         for index, (job, history) in enumerate(zip(jobs, histories, strict=True))

@@ -100,6 +100,37 @@ def check_text(text: str, end: dict[str, Any]) -> None:
     assert lines[-1] == f"ensemble: {end['file']}"
 
 
+def test_networks_join_as_they_are_in_the_epoch_that_their_run_tests(
+    invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with np.load(folder / "data.npz") as data:
+        content = dict(data)
+    # With wrong labels, what is learned makes the accuracy worse.
+    content["y_validation"] = (content["y_validation"] + 1) % 3
+    np.savez(folder / "data.npz", **content)
+    text = (
+        (folder / "run.toml")
+        .read_text()
+        .replace("eta = 0.5", "eta = 1.0")
+        .replace("epochs = 2", "epochs = 5")
+    )
+
+    def in_this_process(jobs: list[Job], workers: int, told: Any) -> list[Outcome]:
+        for job in jobs:
+            invoke(*job.command())
+        return [Outcome(job, job.history()) for job in jobs]
+
+    monkeypatch.setattr(command, "train_all", in_this_process)
+    for tested in ("best", "last"):
+        (folder / "run.toml").write_text(text.replace("epochs", f'tested = "{tested}"\nepochs'))
+        result = invoke("ensemble", "run.toml", "--members", "1", "--out", tested, "--json")
+        row = json.loads(result.stdout.splitlines()[-1])["networks"][0]
+        history = History.from_json(Path(tested, "member-0", HISTORY).read_text())
+        assert history.best_epoch != 4
+        assert row["epoch"] == (history.best_epoch if tested == "best" else 4) == history.test_epoch
+        assert row["test"]["accuracy"] == history.test_accuracy
+
+
 def test_without_validation_and_test_data_the_last_parameters_are_joined(
     invoke: Invoke, folder: Path
 ) -> None:

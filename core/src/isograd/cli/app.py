@@ -25,7 +25,7 @@ COMMANDS = {
     "train": ("isograd.cli.train:train", "Train a network as a run file or a preset says."),
     "ensemble": ("isograd.cli.ensemble:ensemble", "Train several networks of one run, and let them vote."),
     "evaluate": ("isograd.cli.evaluate:evaluate", "Measure a trained network's accuracy on a data set."),
-    "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network."),
+    "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network or an ensemble."),
     "reproduce": (
         "isograd.cli.reproduce:reproduce",
         "Run published experiments again, with a report.",

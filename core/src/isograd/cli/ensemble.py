@@ -81,12 +81,12 @@ def ensemble(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the ensemble in its folder.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train several networks of one run, each with a seed of its own, and let them vote.
+    """Train several networks of one run, and let them vote.
 
-    Each is trained by `isograd train` in a process of its own. The folder then holds run.toml, member-0,
-    member-1, ... (the runs) and ensemble.safetensors, with the parameters of the best validation accuracy,
-    which isograd evaluate, predict and plot take. The accuracies of all and of both votes are shown, and
-    which examples of the test data the vote gets wrong.
+    Each has a seed of its own, and is trained by `isograd train` in a process of its own. The folder then
+    holds run.toml, member-0, member-1, ... (the runs) and ensemble.safetensors, which isograd evaluate,
+    predict and plot take. The accuracies of all and of both votes are shown, and which examples of the test
+    data the vote gets wrong.
 
     Ctrl-C leaves a checkpoint of each network (exit code 130); --resume goes on from there. It also adds
     networks to an ensemble, with --members.
@@ -197,7 +197,7 @@ def _line(network: str, epoch: Mapping[str, Any]) -> str:
 
 
 def _joined(jobs: Sequence[Job]) -> Ensemble:
-    """The trained networks, with the parameters of the best epoch where there are validation data."""
+    """The trained networks, each of the epoch that counts."""
     from isograd.ensemble import Ensemble
 
     return Ensemble([job.run.trained_network(job.folder / CHECKPOINT) for job in jobs])
@@ -224,7 +224,7 @@ def _report(
         {
             "network": job.folder.name,
             "seed": job.run.seed,
-            "epoch": history.best_epoch if history.test_epoch is None else history.test_epoch,
+            "epoch": len(history.epochs) - 1 if job.run.training.tested == "last" else history.best_epoch,
             **{name: score(part.ballot.votes[index], part.data) for name, part in parts.items()},
         }
         for index, (job, history) in enumerate(zip(jobs, histories, strict=True))

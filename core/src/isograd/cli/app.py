@@ -28,7 +28,7 @@ COMMANDS = {
     "predict": ("isograd.cli.predict:predict", "Classify one image with a trained network or an ensemble."),
     "reproduce": (
         "isograd.cli.reproduce:reproduce",
-        "Run published experiments again, with a report.",
+        "Run published experiments again, and put the published figures beside ours.",
     ),
     "plot": (
         "isograd.cli.plot:plot",

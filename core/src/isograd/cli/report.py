@@ -82,7 +82,7 @@ class Report(Callback):
         self._history.epochs.append(record)
         write_text(self._folder / HISTORY, self._history.to_json())
         if self._as_json:
-            print_json(event="epoch", **asdict(record))
+            print_json(event="epoch", **record.to_data())
         else:
             print(_line(record), flush=True)
         self._show_bar()

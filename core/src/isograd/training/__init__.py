@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from isograd.training.augmentation import Affine, Augmentation, Elastic, OnePixelShifts
 from isograd.training.callbacks import Callback, Progress
+from isograd.training.diagnostics import Diagnostics
 from isograd.training.history import EpochRecord, History
 from isograd.training.schedules import (
     CosineDecay,
@@ -23,6 +24,7 @@ __all__ = [
     "Augmentation",
     "Callback",
     "CosineDecay",
+    "Diagnostics",
     "Elastic",
     "EpochRecord",
     "ExponentialDecay",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from isograd.training.augmentation import Affine, Augmentation, Elastic, OnePixelShifts
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.diagnostics import Diagnostics
+from isograd.training.gaps import Overfitting, overfitting
 from isograd.training.history import EpochRecord, History
 from isograd.training.schedules import (
     CosineDecay,
@@ -31,9 +32,11 @@ __all__ = [
     "History",
     "LinearDecay",
     "OnePixelShifts",
+    "Overfitting",
     "Progress",
     "Schedule",
     "StepDecay",
     "StepSchedule",
     "Triangular",
+    "overfitting",
 ]

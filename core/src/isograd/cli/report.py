@@ -123,6 +123,8 @@ class Report(Callback):
 
 def _line(record: EpochRecord) -> str:
     parts = [f"epoch {record.epoch}: cost {record.cost:.5g}"]
+    if "training_accuracy" in record.measured:
+        parts.append(f"training {percent(record.measured['training_accuracy'])}")
     if record.validation_accuracy is not None:
         parts.append(f"validation {percent(record.validation_accuracy)}")
     if record.test_accuracy is not None:

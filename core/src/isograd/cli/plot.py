@@ -29,6 +29,11 @@ class Kind(StrEnum):
     errors = "errors"
     curves = "curves"
     confusion = "confusion"
+    gradients = "gradients"
+    overfitting = "overfitting"
+
+
+SEVERAL = (Kind.curves, Kind.gradients)
 
 
 class Quantity(StrEnum):
@@ -43,7 +48,8 @@ def plot(
     checkpoints: Annotated[
         list[Path],
         typer.Argument(
-            metavar="CHECKPOINT...", help="A checkpoint, or the folder of its run; for curves, one or more."
+            metavar="CHECKPOINT...",
+            help="A checkpoint, or the folder of its run; for curves and gradients, one or more.",
         ),
     ],
     out: Annotated[
@@ -69,19 +75,25 @@ def plot(
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw filters, errors, curves or the confusion matrix of trained networks.
+    """Draw filters, errors, curves, gradients, overfitting or the confusion matrix of trained networks.
+
+    Gradients are the norms of those of the weights, by epoch; they and overfitting, training against
+    validation, need a run with --diagnostics.
 
     A file of that name is replaced. Needs matplotlib, the extra isograd\\[plot].
     """
-    from isograd.figures import plot_confusion, plot_errors, plot_filters, write_figure
+    from isograd.figures import plot_confusion, plot_errors, plot_filters, plot_overfitting, write_figure
     from isograd.network import Network
 
     target = out or Path(f"{kind.value}.png")
     paths = [checkpoint_file(path) for path in checkpoints]
-    if kind is Kind.curves:
-        figure = _curves(paths, quantity)
-    elif len(paths) > 1:
-        raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves takes more")
+    if len(paths) > 1 and kind not in SEVERAL:
+        raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves and gradients take more")
+    if kind in SEVERAL:
+        figure = _by_epoch(kind, _histories(paths), quantity)
+    elif kind is Kind.overfitting:
+        (history,) = _histories(paths).values()
+        figure = plot_overfitting(history)
     else:
         network = Network.load(paths[0], best=best)
         if kind is Kind.filters:
@@ -100,8 +112,17 @@ def plot(
         print(target)
 
 
-def _curves(paths: list[Path], quantity: Quantity) -> Figure:
-    from isograd.figures import plot_curves
+def _by_epoch(kind: Kind, histories: dict[str, History], quantity: Quantity) -> Figure:
+    from isograd.figures import plot_curves, plot_measured
+
+    if kind is Kind.curves:
+        return plot_curves(histories, quantity.value)
+    # Biases would double the lines, and their gradients tell the same.
+    return plot_measured(histories, "gradient_norm/", ending=".weight")
+
+
+def _histories(paths: list[Path]) -> dict[str, History]:
+    """The history of each checkpoint by the name of its run."""
     from isograd.training import checkpoint
 
     histories: dict[str, History] = {}
@@ -116,7 +137,7 @@ def _curves(paths: list[Path], quantity: Quantity) -> Figure:
         if name in histories:
             raise ArgumentError(f"{path} is given twice")
         histories[name] = training.history
-    return plot_curves(histories, quantity.value)
+    return histories
 
 
 def _filter_path(network: Network, layer: str | None) -> str:

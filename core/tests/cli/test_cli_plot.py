@@ -40,10 +40,11 @@ def test_every_kind_is_written_where_it_was_asked_for(
 
 def test_gradients_take_several_runs_each_in_a_panel(run: str, invoke: Invoke, folder: Path) -> None:
     invoke("train", "run.toml", "--epochs", "1", "--diagnostics", "20", "--out", "second")
-    text = _svg(invoke, folder, "gradients", run, "second")
-    for written in ("tiny", "second", "0.weight", "1.weight"):
-        assert f"<!-- {written} -->" in text
-    assert "0.bias" not in text
+    for options, drawn, left_out in (((), "bias", "weight"), (("--array", "weight"), "weight", "bias")):
+        text = _svg(invoke, folder, "gradients", run, "second", *options)
+        for written in ("tiny", "second", f"0.{drawn}", f"1.{drawn}"):
+            assert f"<!-- {written} -->" in text
+        assert f"0.{left_out}" not in text
 
 
 def test_curves_take_several_runs_each_by_the_name_of_its_folder(
@@ -69,7 +70,7 @@ def test_what_can_not_be_drawn_is_one_line_and_no_file(run: str, invoke: Invoke,
         ("filters", run, "--layer", "1"): "--layer is '1'; layers with filters are 0",
         ("curves", "elsewhere/alone.safetensors"): "without a run",
         ("curves", run, run, run): "is given twice",
-        ("gradients", run, "plain"): "histories['plain'] has no epoch with a measured gradient_norm/*.weight",
+        ("gradients", run, "plain"): "histories['plain'] has no epoch with a measured gradient_norm/*.bias",
         ("overfitting", "plain"): "no epoch with both training_cost and validation_cost",
         ("errors", "elsewhere/alone.safetensors"): "pass --data",
     }

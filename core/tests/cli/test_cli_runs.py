@@ -263,8 +263,23 @@ EXPANDED = [name for name in CHAPTER if name.startswith(("expanded", "double_fc"
 ACTIVATIONS = {"dbl_conv_tanh": "tanh", "dbl_conv_relu": "relu", **dict.fromkeys(EXPANDED, "relu")}
 
 
+# Of chapter 5, on the unstable gradient: the activation, and the scheme that suits it.
+DEEP = {"deep_sigmoid": ("sigmoid", "n_in"), "deep_relu": ("relu", "he")}
+
+
 def test_the_presets_are_the_chapters_experiments() -> None:
-    assert runs.presets() == tuple(sorted(f"chapter6/{name}" for name in CHAPTER))
+    assert runs.presets() == tuple(sorted(f"chapter6/{name}" for name in (*CHAPTER, *DEEP)))
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_deep_network_is_that_of_chapter_5_and_watched(name: str) -> None:
+    run = find_run(f"chapter6/{name}")
+    assert run.name == f"chapter6/{name}"
+    assert (run.training.diagnostics, run.training.momentum, run.training.lmbda) == (1000, 0.0, 0.0)
+    architecture = Architecture(run.layers(), run.network.input_shape, run.dtype)
+    assert architecture.shapes == ((30,), (30,), (30,), (30,), (10,))
+    activations = {layer.activation for layer in run.layers() if hasattr(layer, "activation")}
+    assert (activations, run.network.init) == ({DEEP[name][0]}, DEEP[name][1])
 
 
 @pytest.mark.parametrize("name", CHAPTER)

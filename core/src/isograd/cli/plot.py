@@ -66,6 +66,14 @@ def plot(
     quantity: Annotated[
         Quantity, typer.Option(help="For curves: what to draw by epoch.")
     ] = Quantity.validation_accuracy,
+    array: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="For gradients: with respect to which array of each layer, such as weight. Layers of one "
+            "size compare best by their biases.",
+        ),
+    ] = "bias",
     limit: Annotated[
         int | None, typer.Option(min=1, help="For errors: show only the first so many; by default 100.")
     ] = None,
@@ -77,8 +85,8 @@ def plot(
 ) -> None:
     """Draw filters, errors, curves, gradients, overfitting or the confusion matrix of trained networks.
 
-    Gradients are the norms of those of the weights, by epoch; they and overfitting, training against
-    validation, need a run with --diagnostics.
+    Gradients are the norms of each layer's, by epoch; they and overfitting, training against validation,
+    need a run with --diagnostics.
 
     A file of that name is replaced. Needs matplotlib, the extra isograd\\[plot].
     """
@@ -90,7 +98,7 @@ def plot(
     if len(paths) > 1 and kind not in SEVERAL:
         raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves and gradients take more")
     if kind in SEVERAL:
-        figure = _by_epoch(kind, _histories(paths), quantity)
+        figure = _by_epoch(kind, _histories(paths), quantity, array)
     elif kind is Kind.overfitting:
         (history,) = _histories(paths).values()
         figure = plot_overfitting(history)
@@ -112,13 +120,12 @@ def plot(
         print(target)
 
 
-def _by_epoch(kind: Kind, histories: dict[str, History], quantity: Quantity) -> Figure:
+def _by_epoch(kind: Kind, histories: dict[str, History], quantity: Quantity, array: str) -> Figure:
     from isograd.figures import plot_curves, plot_measured
 
     if kind is Kind.curves:
         return plot_curves(histories, quantity.value)
-    # Biases would double the lines, and their gradients tell the same.
-    return plot_measured(histories, "gradient_norm/", ending=".weight")
+    return plot_measured(histories, "gradient_norm/", ending=f".{array}")
 
 
 def _histories(paths: list[Path]) -> dict[str, History]:

@@ -168,6 +168,13 @@ def test_norms_have_a_logarithmic_axis_and_fractions_have_not(prefix: str, scale
     assert points(axes.lines[0]) == [(0, 0.0), (1, 1.0)]
 
 
+@pytest.mark.filterwarnings("error")
+def test_gradients_that_are_all_0_are_drawn_all_the_same(tmp_path: Path) -> None:
+    figure = figures.plot_measured(measured_of({"gradient_norm/0": 0.0}))
+    figures.write_figure(figure, tmp_path / "figure.svg")
+    assert points(figure.axes[0].lines[0]) == [(0, 0.0)]
+
+
 @pytest.mark.parametrize("opens", [True, False])
 def test_overfitting_shows_training_against_validation_and_marks_the_opening(opens: bool) -> None:
     costs = (0.5, 0.25, 0.125) if opens else (0.5, 0.75, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ def plot_measured(
 ) -> Figure:
     """Some of what was measured by epoch: a panel for each run, in it a line for each name.
 
-    All panels have one scale, for norms and ratios a logarithmic one, on which a 0 interrupts the line, as a
-    value that is not finite does anywhere. A name has the same look in every panel.
+    All panels have one scale, for norms and ratios a logarithmic one (unless all are 0), on which a 0
+    interrupts the line, as a value that is not finite does anywhere. A name looks the same in every panel.
 
     Parameters
     ----------
@@ -68,7 +69,8 @@ def plot_measured(
                 (lines[name],) = axes.plot(list(points), list(points.values()), label=label, **look(number))
         by_epoch(axes)
         axes.set_title(title, fontsize="medium", color=INK)
-    if prefix in _LOGARITHMIC:
+    values = [record.measured.get(name, 0.0) for h in runs.values() for record in h.epochs for name in names]
+    if prefix in _LOGARITHMIC and any(0 < value < math.inf for value in values):
         panels[0].set_yscale("log", nonpositive="mask")
     panels[0].set_ylabel(_TITLES.get(prefix, f"{prefix}*{ending}"), color=INK)
     figure.legend(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from isograd.architecture import Architecture
-from isograd.backend import Array
+from isograd.backend import Array, Executable
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached
 from isograd.data import Dataset, as_dataset
@@ -40,31 +40,32 @@ def evaluation_function(
     Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
     outputs; "probabilities" (rows, classes), the softmax; "cost" (rows,), the log-likelihood cost.
     """
-    inputs, state, z = _forward(architecture, data, examples, min(examples, CHUNK_ROWS))
+    inputs, state, layers = forward_rows(architecture, data, examples, min(examples, CHUNK_ROWS))
+    z = layers[-1]
     outputs: dict[str, Tensor] = {}
     if "class" in wanted:
         outputs["class"] = argmax(z, axis=1)
     if "probabilities" in wanted:
         outputs["probabilities"] = softmax(z)
     if "cost" in wanted:
-        outputs["cost"] = _costs(inputs, z, examples)
+        outputs["cost"] = row_costs(inputs, z, examples)
     return simplify(Function(inputs, outputs, state))
 
 
-def _forward(
+def forward_rows(
     architecture: Architecture, data: Dataset, examples: int, rows: int
-) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Inputs and state of the network in mode "evaluate" on some rows, and its output."""
+) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor]]:
+    """Inputs and state of the network in mode "evaluate" on some rows, and the output of every layer."""
     inputs = {
         "inputs": variable("inputs", (examples, *data.feature_shape), data.inputs.dtype.name),
         "rows": variable("rows", (rows,), "int32"),
     }
     state = architecture.variables()
     x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
-    return inputs, state, architecture.forward(x, state, state, "evaluate", {})[0][-1]
+    return inputs, state, architecture.forward(x, state, state, "evaluate", {})[0]
 
 
-def _costs(inputs: dict[str, Tensor], z: Tensor, examples: int) -> Tensor:
+def row_costs(inputs: dict[str, Tensor], z: Tensor, examples: int) -> Tensor:
     """The log-likelihood cost of each row; "labels" joins the inputs."""
     inputs["labels"] = variable("labels", (examples,), "int32")
     return log_likelihood(z, gather(inputs["labels"], inputs["rows"]))
@@ -161,6 +162,39 @@ def predict(
     return {name: np.concatenate(found) for name, found in results.items()}
 
 
+class Parts:
+    """A compiled function of some rows of a data set, which lies on the device from now on.
+
+    Unlike in an `Evaluator` every example counts once, so that outputs may be of all rows of a step together.
+
+    Parameters
+    ----------
+    make : callable
+        The `Function` for a number of rows, with inputs as in `evaluation_function`.
+    data : Dataset
+    choice : BackendChoice
+    """
+
+    def __init__(self, make: Callable[[int], Function], data: Dataset, choice: BackendChoice) -> None:
+        self._backend, device = choice
+        arrays = {"inputs": data.inputs, "labels": data.labels}
+        self._resident = {name: self._backend.to_device(array, device) for name, array in arrays.items()}
+        self._parts: list[tuple[Executable, Array, int]] = []
+        whole, rest = divmod(len(data), CHUNK_ROWS)
+        for first, steps, rows in ((0, whole, CHUNK_ROWS), (whole * CHUNK_ROWS, 1, rest)):
+            if steps and rows:
+                executable = compile_cached(self._backend, make(rows), device)
+                places = np.arange(first, first + steps * rows, dtype=np.int32).reshape(steps, rows)
+                self._parts.append((executable, self._backend.to_device(places, device), steps))
+
+    def __call__(self, state: Mapping[str, Array]) -> list[dict[str, npt.NDArray[Any]]]:
+        """The outputs with a leading axis for the steps: of `CHUNK_ROWS` rows each, then of the rest."""
+        return [
+            self._backend.run_steps(executable, state, self._resident, {"rows": rows}, steps)[0]
+            for executable, rows, steps in self._parts
+        ]
+
+
 def gradients(
     architecture: Architecture, data: Dataset, choice: BackendChoice, state: Mapping[str, Array]
 ) -> dict[str, npt.NDArray[Any]]:
@@ -169,18 +203,9 @@ def gradients(
     Each has the parameter's shape and the network's dtype. The parts of the data set are added in double
     precision.
     """
-    backend, device = choice
-    arrays = {"inputs": data.inputs, "labels": data.labels}
-    resident = {name: backend.to_device(array, device) for name, array in arrays.items()}
-    whole, rest = divmod(len(data), CHUNK_ROWS)
+    parts = Parts(lambda rows: _gradient_function(architecture, data, rows), data, choice)
     totals = {path: np.zeros(spec.shape) for path, spec in architecture.parameters.items()}
-    for first, steps, rows in ((0, whole, CHUNK_ROWS), (whole * CHUNK_ROWS, 1, rest)):
-        if not steps or not rows:
-            continue
-        executable = compile_cached(backend, _gradient_function(architecture, data, rows), device)
-        places = np.arange(first, first + steps * rows, dtype=np.int32).reshape(steps, rows)
-        per_step = {"rows": backend.to_device(places, device)}
-        outputs, _ = backend.run_steps(executable, state, resident, per_step, steps)
+    for outputs in parts(state):
         for path, total in totals.items():
             total += outputs[path].sum(axis=0, dtype=np.float64)
     return {path: (total / len(data)).astype(architecture.dtype) for path, total in totals.items()}
@@ -188,11 +213,17 @@ def gradients(
 
 def _gradient_function(architecture: Architecture, data: Dataset, rows: int) -> Function:
     """The gradient of the *sum* of the costs of some rows of resident data; an output for each parameter."""
-    inputs, state, z = _forward(architecture, data, len(data), rows)
-    cost = _costs(inputs, z, len(data)).sum()
+    inputs, state, layers = forward_rows(architecture, data, len(data), rows)
+    cost = row_costs(inputs, layers[-1], len(data)).sum()
+    return simplify(Function(inputs, parameter_gradients(architecture, cost, state), state))
+
+
+def parameter_gradients(
+    architecture: Architecture, cost: Tensor, state: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """The gradient of a cost with respect to each parameter, by path."""
     parameters = {path: state[path] for path in architecture.parameters}
-    found = grad(cost, list(parameters.values()))
-    return simplify(Function(inputs, dict(zip(parameters, found, strict=True)), state))
+    return dict(zip(parameters, grad(cost, list(parameters.values())), strict=True))
 
 
 def mean_cost(costs: npt.NDArray[Any]) -> float:

@@ -21,6 +21,9 @@ uniform
 augmentation
     Uniforms, purpose ``"augment"``, path the augmentation's place in its list and its type, such as
     ``"0.Affine"``; shape (rows, ...), as its class says.
+sample
+    Of the training data for `isograd.training.Diagnostics`: the first of the stable argsort of the words;
+    purpose ``"diagnostics"``, path ``""``, epoch and step 0.
 dropout mask
     ``uniform < 1 - p``, purpose ``"dropout"``, path that of the layer; ``1 - p`` is rounded to double
     precision.

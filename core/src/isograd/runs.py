@@ -32,6 +32,7 @@
     tested = "best"                   # or "last": the test data are evaluated once, after the last epoch
     checkpoint_every = 1
     augmentation = [{ type = "Affine", rotation = 15 }]    # `isograd.training.augmentation`, in this order
+    diagnostics = 1000                # after each epoch `isograd.training.Diagnostics` on so many examples
 
     [data]
     name = "mnist"                    # of an installed data set; or `path`, as seen from this file
@@ -88,8 +89,8 @@ class NetworkTable:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTable:
-    """The table `training`: the arguments of `Network.SGD` of the same names; `eta` and
-    `augmentation` are still plain data."""
+    """The table `training`: the arguments of `Network.SGD` of the same names, `eta` and `augmentation` still
+    plain data; and how many examples `Diagnostics` has, None for no diagnostics."""
 
     epochs: int
     mini_batch_size: int
@@ -105,6 +106,7 @@ class TrainingTable:
     tested: str = "best"
     checkpoint_every: int | None = None
     augmentation: tuple[dict[str, Any], ...] = ()
+    diagnostics: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -263,8 +263,13 @@ EXPANDED = [name for name in CHAPTER if name.startswith(("expanded", "double_fc"
 ACTIVATIONS = {"dbl_conv_tanh": "tanh", "dbl_conv_relu": "relu", **dict.fromkeys(EXPANDED, "relu")}
 
 
+# Of chapter 5, on the unstable gradient: the activation, and the scheme that suits it.
+DEEP = {"deep_sigmoid": ("sigmoid", "n_in"), "deep_relu": ("relu", "he")}
+
+
 def test_the_presets_are_the_chapters_experiments_and_the_fast_network() -> None:
-    assert runs.presets() == tuple(sorted([*(f"chapter6/{name}" for name in CHAPTER), "mnist/fast"]))
+    chapter = [f"chapter6/{name}" for name in (*CHAPTER, *DEEP)]
+    assert runs.presets() == tuple(sorted([*chapter, "mnist/fast"]))
 
 
 def test_the_fast_network_has_fixed_epochs_and_looks_at_the_test_data_once() -> None:
@@ -275,6 +280,17 @@ def test_the_fast_network_has_fixed_epochs_and_looks_at_the_test_data_once() -> 
     assert (run.training.tested, run.training.early_stopping, run.data.expanded) == ("last", None, False)
     assert Architecture(run.layers(), run.network.input_shape, run.dtype).output_shape == (10,)
     assert [type(spec).__name__ for spec in run.augmentation()] == ["Affine"]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_deep_network_is_that_of_chapter_5_and_watched(name: str) -> None:
+    run = find_run(f"chapter6/{name}")
+    assert run.name == f"chapter6/{name}"
+    assert (run.training.diagnostics, run.training.momentum, run.training.lmbda) == (1000, 0.0, 0.0)
+    architecture = Architecture(run.layers(), run.network.input_shape, run.dtype)
+    assert architecture.shapes == ((30,), (30,), (30,), (30,), (10,))
+    activations = {layer.activation for layer in run.layers() if hasattr(layer, "activation")}
+    assert (activations, run.network.init) == ({DEEP[name][0]}, DEEP[name][1])
 
 
 @pytest.mark.parametrize("name", CHAPTER)

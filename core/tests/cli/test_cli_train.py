@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from isograd import plugins
 from isograd.cli.app import app
 from isograd.cli.output import print_json
+from isograd.data import Dataset
 from isograd.network import Network
 from isograd.runs import parse_run, read_run
 from isograd.testing import ReferenceBackend
@@ -81,6 +82,36 @@ def test_output_has_the_network_a_line_for_each_epoch_and_the_result(invoke: Inv
     assert result.stderr == ""
 
 
+def test_diagnostics_are_measured_shown_and_change_nothing(invoke: Invoke, folder: Path) -> None:
+    invoke("train", "run.toml", "--out", "plain")
+    result = invoke("train", "run.toml", "--diagnostics", "1000", "--out", "watched")
+    plain, watched = (Network.load(folder / name / "checkpoint.safetensors") for name in ("plain", "watched"))
+    for path, array in plain.parameters.items():
+        np.testing.assert_array_equal(watched.parameters[path], array)
+    assert watched.training is not None
+    for record in watched.training.history.epochs:
+        shown = f"cost {record.cost:.5g}, training {100 * record.measured['training_accuracy']:.2f} %, "
+        assert shown in result.stdout
+        assert {"gradient_norm/0.weight", "saturated/0"} < record.measured.keys()
+    with np.load(folder / "data.npz") as data:
+        training = Dataset(data["x_train"], data["y_train"], scale=1 / 256)
+    assert record.measured["training_accuracy"] == watched.accuracy(training)
+    again = events(invoke("train", "watched", "--resume", "--epochs", "3", "--json"))
+    assert again[1]["measured"].keys() == record.measured.keys()
+    written = History.from_json((folder / "watched" / "history.json").read_text())
+    assert [record.measured for record in written.epochs[:2]] == [
+        record.measured for record in watched.training.history.epochs
+    ]
+
+
+def test_diagnostics_of_no_example_are_refused_before_there_is_a_folder(invoke: Invoke, folder: Path) -> None:
+    (folder / "none.toml").write_text(
+        (folder / "run.toml").read_text().replace("eta", "diagnostics = 0\neta")
+    )
+    assert "training.diagnostics is 0; expected at least 1" in invoke("train", "none.toml", code=1).stderr
+    assert not (folder / "runs").exists()
+
+
 def test_the_test_accuracy_is_printed_only_for_the_best_epochs_so_far(invoke: Invoke, folder: Path) -> None:
     with np.load(folder / "data.npz") as data:
         arrays = dict(data)
@@ -129,6 +160,7 @@ SETTINGS: dict[str, tuple[str, str, list[Any], Any]] = {
     "momentum": ("--momentum", "training", [0.25, 0.5, 0.75], 0.0),
     "early_stopping": ("--early-stopping", "training", [7, 8, 9], None),
     "checkpoint_every": ("--checkpoint-every", "training", [3, 4, 5], None),
+    "diagnostics": ("--diagnostics", "training", [1, 30, 1000], None),
 }
 REQUIRED: dict[str, tuple[str, list[Any]]] = {
     "epochs": ("--epochs", [1, 2]),

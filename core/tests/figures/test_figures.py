@@ -118,6 +118,77 @@ def test_curves_have_a_line_for_each_run_that_no_other_looks_like(runs: list[lis
     assert len(looks) == len(runs)
 
 
+def measured_of(*epochs: dict[str, float]) -> History:
+    """A run's epochs with what was measured in each; the validation accuracy is 0.5, the cost 1, 2, ..."""
+    return History(
+        [
+            EpochRecord(i, 1.0, 0.1, 1.0, 1.0, 0.5, float(i + 1), measured=measured)
+            for i, measured in enumerate(epochs)
+        ]
+    )
+
+
+NAMES = [f"{prefix}/{layer}.{array}" for prefix in "ab" for layer in "012" for array in ("weight", "bias")]
+MEASURED = st.lists(st.dictionaries(st.sampled_from(NAMES), st.floats(0, 9)), min_size=1, max_size=3).filter(
+    lambda epochs: any(name.startswith("a/") and name.endswith("t") for e in epochs for name in e)
+)
+
+
+def points(line: Any) -> list[tuple[float, float]]:
+    return list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+
+
+@settings(max_examples=10)
+@given(runs=st.lists(MEASURED, min_size=1, max_size=4))
+def test_measured_numbers_have_a_panel_for_each_run_and_a_line_for_each_name(runs: Any) -> None:
+    histories = {f"run {i}": measured_of(*run) for i, run in enumerate(runs)}
+    figure = figures.plot_measured(histories, "a/", ending="t")
+    looks: dict[str, set[Any]] = {}
+    for axes, (title, history) in zip(figure.axes, histories.items(), strict=True):
+        assert axes.get_title() == title
+        shown = {f"a/{line.get_label()}": points(line) for line in axes.lines}
+        assert shown == {
+            name: [(r.epoch, r.measured[name]) for r in history.epochs if name in r.measured]
+            for name in {name for r in history.epochs for name in r.measured}
+            if name.startswith("a/") and name.endswith("t")
+        }
+        for line in axes.lines:
+            look = (line.get_color(), line.get_marker(), line.get_linestyle())
+            looks.setdefault(line.get_label(), set()).add(look)
+    assert all(len(found) == 1 for found in looks.values())
+    assert len(set.union(*looks.values())) == len(looks)
+    (legend,) = figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == looks.keys()
+
+
+@pytest.mark.parametrize(("prefix", "scale"), [("gradient_norm/", "log"), ("saturated/", "linear")])
+def test_norms_have_a_logarithmic_axis_and_fractions_have_not(prefix: str, scale: str) -> None:
+    (axes,) = figures.plot_measured(measured_of({f"{prefix}0": 0.0}, {f"{prefix}0": 1.0}), prefix).axes
+    assert axes.get_yscale() == scale
+    assert points(axes.lines[0]) == [(0, 0.0), (1, 1.0)]
+
+
+@pytest.mark.filterwarnings("error")
+def test_gradients_that_are_all_0_are_drawn_all_the_same(tmp_path: Path) -> None:
+    figure = figures.plot_measured(measured_of({"gradient_norm/0": 0.0}))
+    figures.write_figure(figure, tmp_path / "figure.svg")
+    assert points(figure.axes[0].lines[0]) == [(0, 0.0)]
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_overfitting_shows_training_against_validation_and_marks_the_opening(opens: bool) -> None:
+    costs = (0.5, 0.25, 0.125) if opens else (0.5, 0.75, 0.5)
+    history = measured_of(*({"training_accuracy": 0.75, "training_cost": cost} for cost in costs))
+    accuracy, cost = figures.plot_overfitting(history).axes
+    lines = {line.get_label(): points(line) for line in accuracy.lines[:2]}
+    assert lines == {"training": [(i, 75.0) for i in range(3)], "validation": [(i, 50.0) for i in range(3)]}
+    lines = {line.get_label(): points(line) for line in cost.lines[:2]}
+    assert lines == {"training": [*enumerate(costs)], "validation": [(0, 1.0), (1, 2.0), (2, 3.0)]}
+    for axes in (accuracy, cost):
+        marks = [line.get_xdata()[0] for line in axes.lines[2:]]
+        assert marks == ([1] if opens else [])
+
+
 def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
     # WCAG 2.1, success criterion 1.4.11: graphical objects need 3 to 1.
     assert min(contrast(colour, PAPER) for colour in COLOURS) >= 3
@@ -137,6 +208,21 @@ def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
         (lambda: figures.confusion_matrix([3], [0], 3), ArgumentError, "classes is 3"),
         (lambda: figures.plot_errors(Dataset(np.zeros((1, 3)), [0]), [1]), ShapeError, r"shape \[3\]"),
         (lambda: figures.plot_curves({}), ArgumentError, "histories has 0 runs"),
+        (lambda: figures.plot_measured([]), ArgumentTypeError, "histories is a list"),  # type: ignore[arg-type]
+        (lambda: figures.plot_measured({"a": 1}), ArgumentTypeError, r"histories\['a'\] is a int"),  # type: ignore[dict-item]
+        (lambda: figures.plot_measured({}), ArgumentError, "histories has 0 runs; expected 1 to 4"),
+        (lambda: figures.plot_measured(measured_of({}), 7), ArgumentTypeError, "prefix is 7"),  # type: ignore[arg-type]
+        (
+            lambda: figures.plot_measured(measured_of({})),
+            ArgumentError,
+            r"the history has no epoch with a mea",
+        ),
+        (
+            lambda: figures.plot_measured(measured_of({f"a/{i}": 1.0 for i in range(16)}), "a/"),
+            ArgumentError,
+            "16 measured names begin with 'a/'",
+        ),
+        (lambda: figures.plot_overfitting(measured_of({})), ArgumentError, "no epoch with both"),
         (lambda: figures.plot_curves([]), ArgumentTypeError, "histories is a list"),
         (lambda: figures.plot_curves({"a": 1}), ArgumentTypeError, r"histories\['a'\] is a int"),
         (lambda: figures.plot_curves({"a": history_of([None])}), ArgumentError, "no epoch with"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +157,116 @@ def test_what_is_no_callback_is_refused(
         make_network().SGD(make_data(), 1, 5, 0.1, callbacks=callbacks, backend=backend)
 
 
+class Meter(Callback):
+    """Measures what it is told to, and notes what it was shown."""
+
+    def __init__(self, answer: Any = None, ends: Any = ()) -> None:
+        self.answer = answer
+        self.positions = ends
+        self.seen: list[tuple[Any, ...]] = []
+
+    def ends(self, steps: int, full_steps: int) -> Any:
+        self.seen.append(("ends", steps, full_steps))
+        return self.positions
+
+    def on_chunk(self, progress: Progress) -> None:
+        self.seen.append(("chunk", progress.epoch, progress.step))
+
+    def measure(self, progress: Progress) -> Any:
+        self.seen.append(("measure", progress.epoch, progress.step))
+        self.bits = bits(progress.network)
+        return self.answer
+
+    def on_epoch(self, record: EpochRecord) -> None:
+        self.seen.append(("epoch", record.epoch))
+
+
+def test_what_callbacks_measure_is_put_together_in_the_record_of_the_epoch(
+    backend: ReferenceBackend, make_data: Make, make_network: Make
+) -> None:
+    first, second = Meter({"a/0.weight": 1, "b": np.float32(0.5)}), Meter({"c": float("inf")})
+    network = make_network()
+    history = network.SGD(make_data(9), 2, 2, 0.1, callbacks=[first, Meter(), print, second], backend=backend)
+    expected = {"a/0.weight": 1.0, "b": 0.5, "c": float("inf")}
+    assert [record.measured for record in history.epochs] == [expected] * 2
+    assert all(type(value) is float for record in history.epochs for value in record.measured.values())
+    assert first.bits == second.bits == bits(network)
+    assert first.seen[-3:] == [("chunk", 1, 5), ("measure", 1, 5), ("epoch", 1)]
+    assert network.training is not None
+    assert network.training.history.epochs == history.epochs
+
+
+def test_a_resumed_run_keeps_what_was_measured_before(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, tmp_path: Path
+) -> None:
+    path, data = tmp_path / "run.safetensors", make_data(9)
+    make_network().SGD(
+        data, 2, 2, 0.1, callbacks=[Meter({"a": float("nan")})], max_steps=7, checkpoint=path, backend=backend
+    )
+    history = Network.load(path).SGD(
+        data, 3, 2, 0.1, callbacks=[Meter({"b": 2.0})], resume=True, backend=backend
+    )
+    assert repr([record.measured for record in history.epochs]) == "[{'a': nan}, {'b': 2.0}, {'b': 2.0}]"
+
+
+@pytest.mark.parametrize(
+    ("answers", "error", "message"),
+    [
+        ([7], ArgumentTypeError, r"callbacks\[0\].measure returned 7"),
+        ([None, {1: 1.0}], ArgumentTypeError, r"callbacks\[1\].measure returned the name 1"),
+        ([{"a": "much"}], ArgumentTypeError, "returned 'much' for 'a'"),
+        ([{"a": True}], ArgumentTypeError, "returned True for 'a'"),
+        ([{"a": 10**400}], ArgumentError, "'a' beyond the range"),
+        ([{"a": 1.0}, {"a": 1.0}], ArgumentError, r"callbacks\[1\].measure returned 'a', which another"),
+    ],
+)
+def test_what_is_no_measurement_ends_the_run_with_the_epochs_parameters(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, answers: Any, error: Any, message: str
+) -> None:
+    network, meters = make_network(), [Meter(answer) for answer in answers]
+    with pytest.raises(error, match=message):
+        network.SGD(make_data(9), 2, 2, 0.1, callbacks=meters, backend=backend)
+    assert meters[-1].seen[-1] == ("measure", 0, 5)
+    assert bits(network) == meters[-1].bits
+
+
+@given(ends=st.sets(st.integers(1, 5)), rows=st.sampled_from([9, 10]))
+def test_chunks_end_where_callbacks_say_and_change_no_bit(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, ends: set[int], rows: int
+) -> None:
+    left_alone, network, meter = make_network(0.5), make_network(0.5), Meter(ends=ends)
+    data = make_data(rows)
+    left_alone.SGD(data, 2, 2, 0.1, momentum=0.5, backend=backend)
+    network.SGD(data, 2, 2, 0.1, momentum=0.5, callbacks=[meter], backend=backend)
+    full = rows // 2
+    assert meter.seen[0] == ("ends", 5, full)
+    chunks = sorted({*ends, full, 5})
+    assert [e for e in meter.seen if e[0] == "chunk"] == [("chunk", e, s) for e in (0, 1) for s in chunks]
+    assert bits(network) == bits(left_alone)
+
+
+@pytest.mark.parametrize(
+    ("ends", "error", "message"),
+    [
+        (7, ArgumentTypeError, r"callbacks\[0\].ends\(5, 4\) is 7"),
+        ("12", ArgumentTypeError, "is '12'"),
+        ([1, "2"], ArgumentTypeError, "is '2'"),
+        ([0], ArgumentError, "is 0; expected at least 1"),
+        ([6], ArgumentError, "has 6; expected at most 5"),
+    ],
+)
+def test_an_end_outside_the_epoch_is_refused_before_the_run(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, ends: Any, error: Any, message: str
+) -> None:
+    network = make_network()
+    network.SGD(make_data(9), 1, 2, 0.1, backend=backend)
+    before, training = bits(network), network.training
+    with pytest.raises(error, match=message):
+        network.SGD(make_data(9), 1, 2, 0.1, callbacks=[Meter(ends=ends)], backend=backend)
+    assert bits(network) == before
+    assert network.training is training
+
+
 def test_progress_says_where_the_run_is(
     backend: ReferenceBackend, make_data: Make, make_network: Make
 ) -> None:
@@ -172,6 +284,7 @@ def test_progress_says_where_the_run_is(
         (0, 1, step, 5, 0.25) for step in (2, 4, 5)
     ]
     assert all(r.network is network and r.images_per_second > 0 for r in reports)
+    assert all((r.full_steps, r.choice) == (4, (backend, "cpu")) for r in reports)
     # Sums of five numbers in another order.
     total = 2 * reports[0].cost + 2 * reports[1].cost + reports[2].cost
     assert abs(total / 5 - history.epochs[0].cost) <= 10 * 2.0**-53 * history.epochs[0].cost

@@ -73,10 +73,11 @@ def test_without_validation_the_last_epoch_is_reported_and_without_epochs_none()
 numbers = st.floats(width=64)
 records = st.lists(
     st.tuples(
-        numbers, numbers, numbers, numbers, st.none() | numbers, st.none() | numbers, st.none() | numbers
+        numbers, numbers, numbers, numbers, st.none() | numbers, st.none() | numbers, st.none() | numbers,
+        st.dictionaries(st.text(max_size=8), numbers, max_size=3),
     ),
     max_size=4,
-)
+)  # fmt: skip
 
 
 @given(
@@ -114,12 +115,22 @@ RECORD = history_of([0.5]).to_data()["epochs"][0]
         ({**GOOD, "epochs": [{**RECORD, "eta": True}]}, "eta is True"),
         ({**GOOD, "epochs": [{**RECORD, "eta": []}]}, r"eta is \[\]"),
         ({**GOOD, "epochs": [{**RECORD, "test_accuracy": 10**400}]}, "test_accuracy is 10000"),
+        ({**GOOD, "epochs": [{**RECORD, "more": {}}]}, "epoch 0: expected an object"),
+        ({**GOOD, "epochs": [{**RECORD, "measured": None}]}, "measured is None; expected an object"),
+        ({**GOOD, "epochs": [{**RECORD, "measured": [1.0]}]}, r"measured is \[1.0\]"),
+        ({**GOOD, "epochs": [{**RECORD, "measured": {"test": None}}]}, "measured test is None"),
+        ({**GOOD, "epochs": [{**RECORD, "measured": {"a": 1}}]}, "measured a is 1; expected a number"),
     ],
 )
 def test_text_that_is_no_history_is_refused(data: Any, message: str) -> None:
     text = data if isinstance(data, str) else json.dumps(data)
     with pytest.raises(FileFormatError, match=message):
         History.from_json(text)
+
+
+def test_a_history_of_an_earlier_version_measured_nothing() -> None:
+    assert "measured" not in RECORD
+    assert History.from_data({"stopped": None, "epochs": [RECORD]}).epochs[0].measured == {}
 
 
 def test_a_plot_shows_what_was_measured_and_is_written(tmp_path: Path) -> None:

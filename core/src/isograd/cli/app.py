@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "plot": (
         "isograd.cli.plot:plot",
-        "Draw filters, errors, curves or the confusion matrix of trained networks.",
+        "Draw filters, errors, curves, gradients, overfitting or the confusion matrix of trained networks.",
     ),
     "summary": ("isograd.cli.summary:summary", "Show the layers of a run or of a trained network."),
     "presets": ("isograd.cli.listing:presets", "List the runs that come with isograd."),

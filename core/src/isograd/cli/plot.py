@@ -31,6 +31,11 @@ class Kind(StrEnum):
     errors = "errors"
     curves = "curves"
     confusion = "confusion"
+    gradients = "gradients"
+    overfitting = "overfitting"
+
+
+SEVERAL = (Kind.curves, Kind.gradients)
 
 
 class Quantity(StrEnum):
@@ -46,7 +51,7 @@ def plot(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="A checkpoint, or the folder of its run; for curves, one or more. "
+            help="A checkpoint, or the folder of its run; for curves and gradients, one or more. "
             "For errors and confusion also an ensemble.",
         ),
     ],
@@ -64,6 +69,14 @@ def plot(
     quantity: Annotated[
         Quantity, typer.Option(help="For curves: what to draw by epoch.")
     ] = Quantity.validation_accuracy,
+    array: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="For gradients: with respect to which array of each layer, such as weight. Layers of one "
+            "size compare best by their biases.",
+        ),
+    ] = "bias",
     limit: Annotated[
         int | None, typer.Option(min=1, help="For errors: show only the first so many; by default 100.")
     ] = None,
@@ -74,22 +87,28 @@ def plot(
     backend: BackendOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Draw filters, errors, curves or the confusion matrix of trained networks.
+    """Draw filters, errors, curves, gradients, overfitting or the confusion matrix of trained networks.
+
+    Gradients are the norms of each layer's, by epoch; they and overfitting, training against validation,
+    need a run with --diagnostics.
 
     A file of that name is replaced. Needs matplotlib, the extra isograd\\[plot].
     """
-    from isograd.figures import plot_confusion, plot_errors, plot_filters, write_figure
+    from isograd.figures import plot_confusion, plot_errors, plot_filters, plot_overfitting, write_figure
     from isograd.network import Network
 
     target = out or Path(f"{kind.value}.png")
     paths = [model_file(path) for path in checkpoints]
-    if kind in (Kind.filters, Kind.curves):
+    if kind not in (Kind.errors, Kind.confusion):
         for path in paths:
             check_one_network(path, kind.value)
-    if kind is Kind.curves:
-        figure = _curves(paths, quantity)
-    elif len(paths) > 1:
-        raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves takes more")
+    if len(paths) > 1 and kind not in SEVERAL:
+        raise typer.BadParameter(f"{kind.value} takes one CHECKPOINT; only curves and gradients take more")
+    if kind in SEVERAL:
+        figure = _by_epoch(kind, _histories(paths), quantity, array)
+    elif kind is Kind.overfitting:
+        (history,) = _histories(paths).values()
+        figure = plot_overfitting(history)
     elif kind is Kind.filters:
         network = Network.load(paths[0], best=best)
         figure = plot_filters(network.parameters[_filter_path(network, layer)])
@@ -108,8 +127,16 @@ def plot(
         print(target)
 
 
-def _curves(paths: list[Path], quantity: Quantity) -> Figure:
-    from isograd.figures import plot_curves
+def _by_epoch(kind: Kind, histories: dict[str, History], quantity: Quantity, array: str) -> Figure:
+    from isograd.figures import plot_curves, plot_measured
+
+    if kind is Kind.curves:
+        return plot_curves(histories, quantity.value)
+    return plot_measured(histories, "gradient_norm/", ending=f".{array}")
+
+
+def _histories(paths: list[Path]) -> dict[str, History]:
+    """The history of each checkpoint by the name of its run."""
     from isograd.training import checkpoint
 
     histories: dict[str, History] = {}
@@ -124,7 +151,7 @@ def _curves(paths: list[Path], quantity: Quantity) -> Figure:
         if name in histories:
             raise ArgumentError(f"{path} is given twice")
         histories[name] = training.history
-    return plot_curves(histories, quantity.value)
+    return histories
 
 
 def _filter_path(network: Network, layer: str | None) -> str:

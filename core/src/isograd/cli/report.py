@@ -82,7 +82,7 @@ class Report(Callback):
         self._history.epochs.append(record)
         write_text(self._folder / HISTORY, self._history.to_json())
         if self._as_json:
-            print_json(event="epoch", **asdict(record))
+            print_json(event="epoch", **record.to_data())
         else:
             print(_line(record), flush=True)
         self._show_bar()
@@ -123,6 +123,8 @@ class Report(Callback):
 
 def _line(record: EpochRecord) -> str:
     parts = [f"epoch {record.epoch}: cost {record.cost:.5g}"]
+    if "training_accuracy" in record.measured:
+        parts.append(f"training {percent(record.measured['training_accuracy'])}")
     if record.validation_accuracy is not None:
         parts.append(f"validation {percent(record.validation_accuracy)}")
     if record.test_accuracy is not None:

@@ -71,6 +71,15 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    diagnostics: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="EXAMPLES",
+            help="After each epoch, measure gradients, units and training accuracy on so many examples.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(
@@ -163,6 +172,7 @@ def train(
             "training.momentum": momentum,
             "training.early_stopping": early_stopping,
             "training.checkpoint_every": checkpoint_every,
+            "training.diagnostics": diagnostics,
             "network.init": init,
             "seed": seed,
             "dtype": dtype and dtype.value,
@@ -189,11 +199,15 @@ def _train(
     from isograd.backend_choice import choose_backend
     from isograd.cli.report import Report
     from isograd.data import expanded, load_dataset
+    from isograd.training import Callback, Diagnostics
+    from isograd.training.checks import optional_whole
 
     network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else _new_network(run)
     training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
     data = expanded(training) if run.data.expanded else training
     choice = choose_backend(backend, run.backend)
+    examples = optional_whole("training.diagnostics", run.training.diagnostics, 1)
+    measuring: list[Callback] = [] if examples is None else [Diagnostics(data, examples, run.seed)]
     threads = threads_for(choice.backend, run.threads)
     run = run.override({"backend": f"{choice.backend.name}:{choice.device}", "threads": threads})
     with (
@@ -216,7 +230,7 @@ def _train(
             drop_last=run.training.drop_last,
             early_stopping=run.training.early_stopping,
             tested=run.training.tested,
-            callbacks=[report],
+            callbacks=[*measuring, report],
             backend=run.backend,
             gradient=run.gradient,
             checkpoint=folder / CHECKPOINT,

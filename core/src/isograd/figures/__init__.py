@@ -1,4 +1,6 @@
-"""Figures of what was learnt: filters, mistakes, curves and confusions. They need matplotlib (isograd[plot]).
+"""Figures of what was learnt and how: filters, mistakes, confusions, curves by epoch.
+
+They need matplotlib (isograd[plot]).
 
 Every function returns a `matplotlib.figure.Figure` that belongs to the caller alone; matplotlib is imported
 when the first is called, and its global state (pyplot) never.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from isograd.figures.curves import plot_curves
 from isograd.figures.filters import plot_filters
+from isograd.figures.measured import plot_measured, plot_overfitting
 from isograd.figures.mistakes import confusion_matrix, plot_confusion, plot_errors
 from isograd.figures.style import write_figure
 from isograd.figures.values import plot_values
@@ -18,6 +21,8 @@ __all__ = [
     "plot_curves",
     "plot_errors",
     "plot_filters",
+    "plot_measured",
+    "plot_overfitting",
     "plot_values",
     "write_figure",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from isograd.errors import ArgumentError, ArgumentTypeError
-from isograd.figures.style import COLOURS, FAINT, INK, MARKERS, new_figure
+from isograd.figures.style import INK, LOOKS, by_epoch, look, new_figure
 from isograd.training.history import History
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ QUANTITIES = {
     "test_accuracy": "test accuracy (%)",
     "cost": "training cost, regularisation included",
 }
-
-_STYLES = ("-", "--", ":")
 
 
 def plot_curves(histories: Mapping[str, History], quantity: str = "validation_accuracy") -> Figure:
@@ -49,26 +47,11 @@ def plot_curves(histories: Mapping[str, History], quantity: str = "validation_ac
     """
     points = _points(histories, quantity)
     figure = new_figure(6.0, 3.7)
-    from matplotlib.ticker import MaxNLocator
-
     axes = figure.add_subplot()
     for number, (name, line) in enumerate(points.items()):
-        axes.plot(
-            list(line),
-            list(line.values()),
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number % len(MARKERS)],
-            linestyle=_STYLES[number // len(COLOURS)],
-            linewidth=1.6,
-            markersize=4,
-            label=name,
-        )
-    axes.set_xlabel("epoch", color=INK)
+        axes.plot(list(line), list(line.values()), label=name, **look(number))
+    by_epoch(axes)
     axes.set_ylabel(QUANTITIES[quantity], color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(colors=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=FAINT, alpha=0.3, linewidth=0.6)
     if len(points) > 1:
         axes.legend(frameon=False, labelcolor=INK)
     else:
@@ -82,9 +65,8 @@ def _points(histories: Mapping[str, History], quantity: str) -> dict[str, dict[i
         raise ArgumentError(f"quantity is {quantity!r}; expected one of {', '.join(QUANTITIES)}")
     if not isinstance(histories, Mapping):
         raise ArgumentTypeError(f"histories is a {type(histories).__name__}; expected a mapping of names")
-    most = len(COLOURS) * len(_STYLES)
-    if not 1 <= len(histories) <= most:
-        raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {most}")
+    if not 1 <= len(histories) <= LOOKS:
+        raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {LOOKS}")
     factor = 100 if quantity.endswith("accuracy") else 1
     points: dict[str, dict[int, float]] = {}
     for name, history in histories.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from isograd.data.files import file_name
 from isograd.errors import ArgumentError, FileAccessError, UnsupportedError
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 # any colour.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000")
 MARKERS = ("o", "s", "^", "D", "v")
+DASHES = ("-", "--", ":")
+
+# How many lines of one figure can be told apart.
+LOOKS = len(COLOURS) * len(DASHES)
 
 # Figures are drawn on paper of their own, so that they read the same on a dark page.
 PAPER = "#FFFFFF"
@@ -46,6 +50,28 @@ def new_figure(width: float, height: float) -> Figure:
             'figures need matplotlib, which is not installed: pip install "isograd[plot]"'
         ) from error
     return Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+
+
+def look(number: int) -> dict[str, Any]:
+    """How the line of that number, from 0 to `LOOKS` - 1, is drawn: as none before it."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": DASHES[number // len(COLOURS)],
+        "linewidth": 1.6,
+        "markersize": 4,
+    }
+
+
+def by_epoch(axes: Axes) -> None:
+    """Make the horizontal axis one of epochs, in whole numbers, and draw a faint grid."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(colors=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color=FAINT, alpha=0.3, linewidth=0.6)
 
 
 def without_frame(axes: Axes) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from isograd.training.augmentation import Affine, Augmentation, Elastic, OnePixelShifts
 from isograd.training.callbacks import Callback, Progress
+from isograd.training.diagnostics import Diagnostics
+from isograd.training.gaps import Overfitting, overfitting
 from isograd.training.history import EpochRecord, History
 from isograd.training.schedules import (
     CosineDecay,
@@ -23,15 +25,18 @@ __all__ = [
     "Augmentation",
     "Callback",
     "CosineDecay",
+    "Diagnostics",
     "Elastic",
     "EpochRecord",
     "ExponentialDecay",
     "History",
     "LinearDecay",
     "OnePixelShifts",
+    "Overfitting",
     "Progress",
     "Schedule",
     "StepDecay",
     "StepSchedule",
     "Triangular",
+    "overfitting",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from isograd.errors import ArgumentError, ArgumentTypeError
-from isograd.training.checks import optional_whole
+from isograd.training.checks import optional_whole, whole
 from isograd.training.history import EpochRecord
 
 if TYPE_CHECKING:
+    from isograd.backend_choice import BackendChoice
     from isograd.network import Network
 
 
@@ -32,6 +34,10 @@ class Progress:
         The learning rate of the last step that is done, at the beginning of an epoch of its first.
     images_per_second : float
         Since this epoch began, evaluation left out.
+    full_steps : int
+        How many of the epoch's first steps have `mini_batch_size` rows: all, or all but the last.
+    choice : BackendChoice
+        The backend that computes the run, and its device.
     """
 
     network: Network
@@ -42,6 +48,8 @@ class Progress:
     cost: float
     eta: float
     images_per_second: float
+    full_steps: int
+    choice: BackendChoice
 
 
 class Callback:
@@ -69,6 +77,21 @@ class Callback:
     def on_epoch(self, record: EpochRecord) -> object:
         """After an epoch and its evaluation."""
 
+    def ends(self, steps: int, full_steps: int) -> Collection[int]:
+        """After how many steps of an epoch a chunk has to end, beside its last: each from 1 to `steps`.
+
+        Asked once, before the first step. An epoch has `steps` steps, of which the first `full_steps` have
+        `mini_batch_size` rows. Where chunks end changes no result.
+        """
+        return ()
+
+    def measure(self, progress: Progress) -> Mapping[str, float] | None:
+        """Numbers by name for `EpochRecord.measured`; after an epoch's last chunk, before `on_epoch`.
+
+        What all callbacks measure is put together; a name that two of them give is an error. The time that
+        it takes counts as evaluation.
+        """
+
 
 class _OnEpoch(Callback):
     def __init__(self, function: Callable[[EpochRecord], object]) -> None:
@@ -92,6 +115,52 @@ def checked_callbacks(callbacks: object) -> tuple[Callback, ...]:
         else:
             raise ArgumentTypeError(f"callbacks[{index}] is {callback!r}; expected a Callback or a function")
     return tuple(checked)
+
+
+def chunk_ends(callbacks: Sequence[Callback], steps: int, full_steps: int) -> tuple[int, ...]:
+    """Where in an epoch the callbacks have chunks end, in order. Raises as `checks.whole`, naming one."""
+    found: set[int] = set()
+    for index, callback in enumerate(callbacks):
+        name = f"callbacks[{index}].ends({steps}, {full_steps})"
+        answer = callback.ends(steps, full_steps)
+        if isinstance(answer, str) or not isinstance(answer, Collection):
+            raise ArgumentTypeError(f"{name} is {answer!r}; expected a collection of whole numbers")
+        for given in answer:
+            end = whole(name, given, 1)
+            if end > steps:
+                raise ArgumentError(f"{name} has {end}; expected at most {steps}")
+            found.add(end)
+    return tuple(sorted(found))
+
+
+def measurements(callbacks: Sequence[Callback], progress: Progress) -> dict[str, float]:
+    """What the callbacks measure, put together.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        If an answer is neither None nor a mapping of text to number, or two have the same name.
+    """
+    found: dict[str, float] = {}
+    for index, callback in enumerate(callbacks):
+        what = f"callbacks[{index}].measure"
+        answer: object = callback.measure(progress)
+        if answer is None:
+            continue
+        if not isinstance(answer, Mapping):
+            raise ArgumentTypeError(f"{what} returned {answer!r}; expected None or a mapping of numbers")
+        for name, value in answer.items():
+            if not isinstance(name, str):
+                raise ArgumentTypeError(f"{what} returned the name {name!r}; expected a text")
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise ArgumentTypeError(f"{what} returned {value!r} for {name!r}; expected a number")
+            if name in found:
+                raise ArgumentError(f"{what} returned {name!r}, which another callback has measured")
+            try:
+                found[name] = float(value)
+            except OverflowError:
+                raise ArgumentError(f"{what} returned {name!r} beyond the range of a float") from None
+    return found
 
 
 def any_stop(answers: Iterable[object]) -> bool:

@@ -14,6 +14,7 @@ from isograd.errors import FileAccessError, FileFormatError, UnsupportedError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+MEASURED = "measured"
 Stopped = Literal["completed", "early stopping", "interrupted", "callback", "max_steps"]
 
 
@@ -42,6 +43,9 @@ class EpochRecord:
         As `validation_accuracy`, for the test data. It is measured only where the validation accuracy is the
         best so far (or equals it), as in the listing; without validation data, after every epoch. With
         `tested="last"`: after the last epoch alone.
+    measured : mapping of str to float
+        What callbacks measured after the epoch (`Callback.measure`), by name; NaN and infinities may be among
+        it.
     """
 
     epoch: int
@@ -52,6 +56,19 @@ class EpochRecord:
     validation_accuracy: float | None = None
     validation_cost: float | None = None
     test_accuracy: float | None = None
+    measured: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain data that JSON can hold; NaN and infinities, which it can not, become strings.
+
+        Without "measured" where nothing was, as in what earlier versions wrote.
+        """
+        data = asdict(self)
+        measured = data.pop(MEASURED)
+        values: dict[str, Any] = {name: _writable(value) for name, value in data.items()}
+        if measured:
+            values[MEASURED] = {name: _writable(value) for name, value in measured.items()}
+        return values
 
 
 @dataclass
@@ -104,9 +121,8 @@ class History:
         return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
 
     def to_data(self) -> dict[str, Any]:
-        """Plain data that JSON can hold; NaN and infinities, which it can not, become strings."""
-        records = [{name: _writable(value) for name, value in asdict(r).items()} for r in self.epochs]
-        return {"stopped": self.stopped, "epochs": records}
+        """Plain data that JSON can hold, with each epoch as `EpochRecord.to_data` gives it."""
+        return {"stopped": self.stopped, "epochs": [record.to_data() for record in self.epochs]}
 
     @classmethod
     def from_data(cls, data: object) -> History:
@@ -188,18 +204,26 @@ def _writable(value: float | None) -> float | str | None:
 
 
 def _record(index: int, item: object) -> EpochRecord:
-    names = [f.name for f in fields(EpochRecord)]
-    if not isinstance(item, Mapping) or set(item) != set(names):
+    names = [f.name for f in fields(EpochRecord) if f.name != MEASURED]
+    if not isinstance(item, Mapping) or set(item) - {MEASURED} != set(names):
         raise FileFormatError(f"history: epoch {index}: expected an object with {', '.join(names)}")
     if item["epoch"] != index or isinstance(item["epoch"], bool):
         raise FileFormatError(f"history: epoch {index} is numbered {item['epoch']!r}")
     values = {name: _readable(index, name, item[name]) for name in names[1:]}
-    return EpochRecord(index, **values)  # type: ignore[arg-type]
+    measured = item.get(MEASURED, {})
+    if not isinstance(measured, Mapping) or not all(isinstance(name, str) for name in measured):
+        raise FileFormatError(f"history: epoch {index}: {MEASURED} is {measured!r}; expected an object")
+    numbers = {name: _number(index, f"{MEASURED} {name}", value) for name, value in measured.items()}
+    return EpochRecord(index, **values, measured=numbers)  # type: ignore[arg-type]
 
 
 def _readable(index: int, name: str, value: object) -> float | None:
     if value is None and name.startswith(("validation", "test")):
         return None
+    return _number(index, name, value)
+
+
+def _number(index: int, name: str, value: object) -> float:
     if value in ("nan", "inf", "-inf"):
         return float(str(value))
     if not isinstance(value, float):

@@ -17,7 +17,7 @@ from isograd.compilation import compile_cached, compiled_functions
 from isograd.data import Dataset
 from isograd.evaluation import Evaluator, mean_cost
 from isograd.training import checkpoint
-from isograd.training.callbacks import Progress, any_stop
+from isograd.training.callbacks import Progress, any_stop, chunk_ends, measurements
 from isograd.training.diagnosis import FailedChunk, diagnose
 from isograd.training.draws import Chunk, draw, epoch_order, steps_that_fit
 from isograd.training.history import EpochRecord, History, Stopped
@@ -77,6 +77,7 @@ class Run:
         self._resident = self._move(resident)
         self._now = self._first_state() if before is None else self._next_state(before)
         self._state = self._move(self._now.arrays)
+        self._ends = chunk_ends(plan.callbacks, plan.steps, plan.full_steps)
         self._left = plan.max_steps
         self._drawn: _Epoch | None = None
         if self._now.epoch < plan.epochs:
@@ -173,7 +174,7 @@ class Run:
         self._network.adopt(arrays)
         asked = self._tell("on_chunk", mean_cost(outputs["cost"]))
         if now.step == self._plan.steps:
-            asked = self._finish_epoch() or asked
+            asked = self._finish_epoch(mean_cost(outputs["cost"])) or asked
         return asked
 
     def _next_chunk(self) -> Chunk:
@@ -185,6 +186,7 @@ class Run:
         limits = [plan.full_steps - now.step, steps_that_fit(self._network.architecture, rows, plan.images)]
         periods = (plan.checkpoint_every, *(callback.every for callback in plan.callbacks))
         limits += [every - self._steps_done % every for every in periods if every is not None]
+        limits += [end - now.step for end in self._ends if end > now.step]
         if self._left is not None:
             limits.append(self._left)
         return Chunk(now.epoch, now.step, min(limits), rows)
@@ -216,9 +218,11 @@ class Run:
             self._drawn = _Epoch(number, plan.etas_in(number), self._network.seed, plan)
         return self._drawn
 
-    def _finish_epoch(self) -> bool:
+    def _finish_epoch(self, cost: float) -> bool:
+        """Evaluate, record and report the epoch; `cost` is the mean over its last chunk."""
         now, plan = self._now, self._plan
-        accuracy, cost = self._evaluate("validation_data")
+        measured = measurements(plan.callbacks, self._progress(cost))
+        accuracy, validation_cost = self._evaluate("validation_data")
         best = now.history.best_validation_accuracy
         is_best = accuracy is None or best is None or accuracy >= best
         tested = is_best if plan.tested == "best" else now.epoch == plan.epochs - 1
@@ -229,8 +233,9 @@ class Run:
             seconds=now.seconds,
             images_per_second=_rate(plan.examples, now.seconds),
             validation_accuracy=accuracy,
-            validation_cost=cost,
+            validation_cost=validation_cost,
             test_accuracy=self._evaluate("test_data")[0] if tested else None,
+            measured=measured,
         )
         if is_best and accuracy is not None:
             now.best = {path: now.arrays[path] for path in self._network.architecture.array_shapes}
@@ -249,9 +254,13 @@ class Run:
 
     def _tell(self, hook: Hook, cost: float) -> bool:
         """Call all callbacks, also after one has asked to stop."""
+        progress = self._progress(cost)
+        return any_stop([getattr(callback, hook)(progress) for callback in self._plan.callbacks])
+
+    def _progress(self, cost: float) -> Progress:
         now, plan = self._now, self._plan
         images = min(now.step * plan.mini_batch_size, plan.examples)
-        progress = Progress(
+        return Progress(
             network=self._network,
             epoch=now.epoch,
             epochs=plan.epochs,
@@ -260,8 +269,9 @@ class Run:
             cost=cost,
             eta=self._latest_eta(),
             images_per_second=_rate(images, now.seconds),
+            full_steps=plan.full_steps,
+            choice=self._choice,
         )
-        return any_stop([getattr(callback, hook)(progress) for callback in plan.callbacks])
 
     def _latest_eta(self) -> float:
         """The learning rate of the epoch's latest finished step, or of its first; 0 after the last epoch."""

@@ -299,6 +299,7 @@ class Network:
         nesterov: bool = False,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        averaging: float = 0.0,
         shuffle: bool = True,
         drop_last: bool = False,
         early_stopping: int | None = None,
@@ -347,6 +348,12 @@ class Network:
             a in [0, 1): a row's cost is 1 - a times that of its label plus a times the mean of those of all
             classes (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016).
             Only in training: validation costs are those of the labels.
+        averaging : float
+            d in [0, 1); 0 leaves it out. Beside each parameter and each array of layer state the run keeps
+            an average a, at first the array itself: each step adds (1 - d) * (the array's new value - a).
+            Evaluation, the best parameters, callbacks and the network after training, however that ends,
+            have the averages; what is being trained is in `training`, with which a run is resumed. Another
+            run without `resume` begins with the averages.
         shuffle : bool
             Visit the examples in another order every epoch; False keeps their own, as the listing does.
         drop_last : bool
@@ -412,6 +419,7 @@ class Network:
             nesterov=nesterov,
             weight_decay=weight_decay,
             label_smoothing=label_smoothing,
+            averaging=averaging,
             shuffle=shuffle,
             drop_last=drop_last,
             early_stopping=early_stopping,

@@ -35,6 +35,7 @@ AGREEMENT = (
     "nesterov",
     "weight_decay",
     "label_smoothing",
+    "averaging",
     "shuffle",
     "drop_last",
     "early_stopping",
@@ -42,7 +43,7 @@ AGREEMENT = (
     "augmentation",
 )
 # Those that came later than the file format, with what every run did before.
-ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "augmentation": []}
+ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "averaging": 0.0, "augmentation": []}
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Plan:
     nesterov: bool
     weight_decay: float
     label_smoothing: float
+    averaging: float
     shuffle: bool
     drop_last: bool
     early_stopping: int | None
@@ -118,6 +120,7 @@ class Plan:
             self.nesterov,
             self.weight_decay,
             self.label_smoothing,
+            self.averaging,
         )
 
     def etas_in(self, epoch: int) -> npt.NDArray[np.float64]:
@@ -169,6 +172,7 @@ def make_plan(
     nesterov: bool,
     weight_decay: float,
     label_smoothing: float,
+    averaging: float,
     shuffle: bool,
     drop_last: bool,
     early_stopping: int | None,
@@ -198,6 +202,7 @@ def make_plan(
         nesterov=flag("nesterov", nesterov),
         weight_decay=number("weight_decay", weight_decay, least=0),
         label_smoothing=number("label_smoothing", label_smoothing, least=0, below=1),
+        averaging=number("averaging", averaging, least=0, below=1),
         shuffle=flag("shuffle", shuffle),
         drop_last=flag("drop_last", drop_last),
         early_stopping=optional_whole("early_stopping", early_stopping, 1),

@@ -156,7 +156,7 @@ class Network:
         return {path: arrays[path] for path in self.architecture.array_shapes}
 
     def predict(
-        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[np.int32]:
         """The class of each example: int32, (n,); of equally likely ones the first.
 
@@ -167,23 +167,29 @@ class Network:
             with the same scale here too.
         backend : str or Backend, optional
             As for `isograd.choose_backend`.
+        shifts : int
+            k: the probabilities are the mean of those of the (2k + 1)**2 shifts of each image by up to k
+            pixels in each direction, zeros moving in. Less than the images' height and width; it needs
+            images (channels, height, width), by the network's input_shape or by the data's own.
 
         Raises
         ------
         ArgumentError, ArgumentTypeError, ShapeError
-            If x is no such data or does not fit the network.
+            If x is no such data or does not fit the network, or shifts is not as described.
         """
-        return self._predict(x, backend, "class")
+        return self._predict(x, backend, "class", shifts)
 
     def predict_proba(
-        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[Any]:
         """The probability of each class: the softmax, (n, classes), of the network's dtype. See `predict`."""
-        return self._predict(x, backend, "probabilities")
+        return self._predict(x, backend, "probabilities", shifts)
 
-    def accuracy(self, data: Data, *, backend: str | Backend | None = None) -> float:
-        """The fraction of a labelled data set that is classified correctly."""
+    def accuracy(self, data: Data, *, backend: str | Backend | None = None, shifts: int = 0) -> float:
+        """The fraction of a labelled data set whose class `predict`, with as many shifts, gives correctly."""
         dataset = checked_data(self.architecture, data, "data")
+        if evaluation.checked_shifts(self.architecture, dataset, shifts):
+            return evaluation.accuracy(dataset, self.predict(dataset, backend=backend, shifts=shifts))
         choice = choose_backend(backend)
         evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("class",))
         return evaluator.accuracy(evaluator(self._on_device(choice))["class"])
@@ -433,7 +439,7 @@ class Network:
         return train(self, plan, backend, resume=resume, progress=progress, threads=threads)
 
     def _predict(
-        self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str
+        self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str, shifts: int
     ) -> npt.NDArray[Any]:
         if isinstance(x, Dataset):
             data = x
@@ -441,8 +447,9 @@ class Network:
             examples = len(x) if isinstance(x, Sized) else 0
             data = as_dataset((x, np.zeros(examples, np.int32)), "x")
         self.architecture.check_features(data.feature_shape, "x")
+        shifts = evaluation.checked_shifts(self.architecture, data, shifts)
         choice = choose_backend(backend)
-        return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted)
+        return evaluation.predict(self.architecture, data, choice, self._on_device(choice), wanted, shifts)
 
     def _regularised(self, data: Data, lmbda: float, mini_batch_size: int) -> tuple[Dataset, float, int]:
         """The checked arguments of `cost`: the data set, lmbda, and how many mini-batches m it makes."""

@@ -172,6 +172,16 @@ def evaluate(net: Network, data: Dataset, arrays: Arrays) -> Evaluated:
     return Evaluated(_costs(z, data.labels), _softmax(z), z.argmax(axis=1))
 
 
+def shifted(data: Dataset, down: int, right: int) -> Dataset:
+    """Images whose pixel (y, x) is the one of (y - down, x - right), or 0 where there is none."""
+    moved = np.zeros_like(data.inputs)
+    *_, height, width = data.inputs.shape
+    for y, x in np.ndindex(height, width):
+        if 0 <= y + down < height and 0 <= x + right < width:
+            moved[..., y + down, x + right] = data.inputs[..., y, x]
+    return Dataset(moved, data.labels, scale=data.scale)
+
+
 def _wide(arrays: Arrays) -> dict[str, Array]:
     return {path: array.astype(Wide) for path, array in arrays.items()}
 

@@ -44,6 +44,12 @@ DataOption = Annotated[
     ),
 ]
 SplitOption = Annotated[Split, typer.Option(help="Which part of the data.")]
+ShiftsOption = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="K", help="Take the mean over all shifts of an image by up to K pixels; default 0."
+    ),
+]
 
 
 def evaluate(
@@ -52,11 +58,13 @@ def evaluate(
     split: SplitOption = Split.test,
     best: BestOption = False,
     backend: BackendOption = None,
+    shifts: ShiftsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a trained network's accuracy on a data set.
 
-    The cost is the mean log-likelihood cost, without regularisation.
+    The cost is the mean log-likelihood cost, without regularisation, of the images as they are: --shifts is
+    for the accuracy.
     """
     from isograd.backend_choice import choose_backend
     from isograd.network import Network
@@ -65,11 +73,18 @@ def evaluate(
     network = Network.load(path, best=best)
     dataset = load_split(data, split, path)
     with one_thread(choose_backend(backend).backend):
-        accuracy = network.accuracy(dataset, backend=backend)
+        accuracy = network.accuracy(dataset, backend=backend, shifts=shifts)
         cost = network.cost(dataset, backend=backend)
     errors = round((1 - accuracy) * len(dataset))
     if as_json:
-        print_json(split=split.value, examples=len(dataset), accuracy=accuracy, errors=errors, cost=cost)
+        print_json(
+            split=split.value,
+            examples=len(dataset),
+            shifts=shifts,
+            accuracy=accuracy,
+            errors=errors,
+            cost=cost,
+        )
     else:
         print(
             f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"

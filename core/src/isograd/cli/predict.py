@@ -12,6 +12,7 @@ from isograd.cli.evaluate import (
     BestOption,
     CheckpointArgument,
     DataOption,
+    ShiftsOption,
     Split,
     SplitOption,
     load_split,
@@ -46,6 +47,7 @@ def predict(
     split: SplitOption = Split.test,
     best: BestOption = False,
     backend: BackendOption = None,
+    shifts: ShiftsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Classify one image with a trained network.
@@ -67,7 +69,7 @@ def predict(
         label = example.class_name(int(example.labels[0]))
     else:
         example, label = _from_file(image, network, invert), None
-    _show(network, example, label, backend, as_json)
+    _show(network, example, label, backend, shifts, as_json)
 
 
 def _example(dataset: Dataset, index: int) -> Dataset:
@@ -83,11 +85,14 @@ def _from_file(image: Path, network: Network, invert: bool) -> Dataset:
     return Dataset(read_image(image, network.input_shape, invert=invert), [0], scale=1 / 256)
 
 
-def _show(network: Network, example: Dataset, label: str | None, backend: str | None, as_json: bool) -> None:
+def _show(
+    network: Network, example: Dataset, label: str | None, backend: str | None, shifts: int, as_json: bool
+) -> None:
     from isograd.backend_choice import choose_backend
 
     with one_thread(choose_backend(backend).backend):
-        probabilities = [float(p) for p in network.predict_proba(example, backend=backend)[0]]
+        found = network.predict_proba(example, backend=backend, shifts=shifts)
+        probabilities = [float(p) for p in found[0]]
     winner = max(range(len(probabilities)), key=probabilities.__getitem__)
     names = [example.class_name(number) for number in range(len(probabilities))]
     if as_json:

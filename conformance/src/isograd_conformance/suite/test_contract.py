@@ -320,10 +320,10 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
         hold({"cost": cost}, {"cost": wanted.costs.mean() + decay}, {"cost": np.asarray(bound)})
 
 
-@given(data=st.data(), patience=st.sampled_from([None, 1, 2]))
+@given(data=st.data(), patience=st.sampled_from([None, 1, 2]), averaging=st.sampled_from([0.0, 0.75]))
 @examples(3)
 def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
-    subject: Subject, data: st.DataObject, patience: int | None
+    subject: Subject, data: st.DataObject, patience: int | None, averaging: float
 ) -> None:
     """On so few examples that equal accuracies are the rule."""
     require(subject, "int32", "uint8", "bool")
@@ -332,7 +332,7 @@ def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
     watch = Watch()
     history = net.SGD(
         digits, 4, 2, 0.25, validation, test,
-        early_stopping=patience, callbacks=[watch], backend=subject.specification,
+        averaging=averaging, early_stopping=patience, callbacks=[watch], backend=subject.specification,
     )  # fmt: skip
     ends = [arrays for number, arrays in watch.arrays if number == 3]
     assert len(ends) == len(history.epochs)
@@ -367,7 +367,10 @@ def _hold_end(
     since: int,
     patience: int | None,
 ) -> None:
-    """Early stopping comes after just so many epochs, and hands back the best epoch's parameters."""
+    """Early stopping comes after just so many epochs, and hands back the best epoch's parameters.
+
+    A run has these whether it stops early or not.
+    """
     assert history.best_epoch == best_epoch
     assert history.test_accuracy == history.epochs[best_epoch].test_accuracy
     stopped = patience is not None and since >= patience and len(ends) < 4
@@ -375,6 +378,8 @@ def _hold_end(
     assert stopped or len(ends) == 4
     assert patience is None or since <= patience
     assert _bits(arrays_of(net)) == _bits(ends[best_epoch if stopped else -1])
+    assert net.training is not None
+    assert _bits(net.training.best or {}) == _bits(ends[best_epoch])
 
 
 @given(seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 1000), first=st.integers(0, 1000))

@@ -55,7 +55,8 @@ def network(dtype: str = "float32") -> Network:
 
 def test_a_right_backend_agrees_with_the_definition_of_every_kind_of_layer() -> None:
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=3)
-    result = check(net, toy_digits(), backends="reference", lmbda=0.5, momentum=0.5, nesterov=True)
+    arguments: dict[str, Any] = {"lmbda": 0.5, "momentum": 0.5, "nesterov": True, "averaging": 0.9}
+    result = check(net, toy_digits(), backends="reference", **arguments)
     assert result.agrees
     assert {cell.layer for cell in result.cells} == {*range(len(net.layers)), len(net.layers)}
     assert {cell.kind for cell in result.cells} == {"output", "cost", "gradient", "update", "whole"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import isograd
 from isograd import plugins
 from isograd.data import Dataset, DatasetSplits
 from isograd.plugins import BackendDescriptor
+from isograd.runs import parse_run
 from isograd.testing import ReferenceBackend
+from isograd.training import Triangular
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -23,6 +26,24 @@ def test_the_known_answers_of_the_page_on_randomness_are_right() -> None:
     failures, attempted = doctest.testfile(str(ROOT / "docs" / "randomness.md"), module_relative=False)
     assert attempted >= 3
     assert failures == 0
+
+
+def test_the_formulas_of_the_page_on_training_are_what_happens() -> None:
+    failures, attempted = doctest.testfile(str(ROOT / "docs" / "training.md"), module_relative=False)
+    assert attempted >= 20
+    assert failures == 0
+
+
+def test_the_page_on_training_has_the_same_run_in_python_and_as_a_file() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    asked = text.partition("## How to ask for it")[2]
+    for name, value in tomllib.loads(table)["training"].items():
+        if name not in ("epochs", "mini_batch_size", "eta"):
+            assert f"{name}={value}" in asked
+    network = '[network]\ninput_shape = [2]\nlayers = [{ type = "Softmax", n_out = 2 }]\n'
+    run = parse_run(f'{network}{table}[data]\nname = "mnist"\n', "training.md", "page")
+    assert run.eta() == Triangular(0.5, 2)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,7 +15,7 @@ from typing import Literal
 from isograd import graph as G
 from isograd.architecture import Architecture
 from isograd.layers import Mode
-from isograd.training.step import MASK, VELOCITY, StepGraph, step_function
+from isograd.training.step import AVERAGE, MASK, VELOCITY, StepGraph, step_function
 from isograd_conformance.bounds import DisagreementError, Judgement, judge
 from isograd_conformance.decisions import decided, substitute
 from isograd_conformance.subject import HostArray, HostArrays, Results, Subject
@@ -237,6 +237,7 @@ class _Step(_Walk):
         self._cost()
         for i in reversed(range(len(self.architecture.layers))):
             self._backward(i)
+            self._averages(i)
         return self.verdicts
 
     def _cost(self) -> None:
@@ -268,6 +269,20 @@ class _Step(_Walk):
             wanted[f"{COTANGENT}{i - 1}"] = gradients[-1]
         compared = self.compared(i, x, y)
         self.hold(i, wanted | self._updates(parameters, gradients), values, compared)
+
+    def _averages(self, i: int) -> None:
+        """Averages of the layer's arrays by the contract's formula, from the new values that were found."""
+        averaging = self.graph.options.averaging
+        if not averaging:
+            return
+        wanted, values = {}, {}
+        for path, w in self.state.items():
+            if self.owns(i, path):
+                a = G.variable(AVERAGE + path, w.shape, w.dtype)
+                new = G.variable(UPDATE + path, w.shape, w.dtype)
+                wanted[UPDATE + AVERAGE + path] = a + (1 - averaging) * (new - a)
+                values[UPDATE + path] = UPDATE + path
+        self.hold(i, wanted, values, {})
 
     def _updates(
         self, parameters: Mapping[str, G.Tensor], gradients: Sequence[G.Tensor]

@@ -8,7 +8,7 @@ from isograd import Dataset, Network
 from isograd import graph as G
 from isograd.training.draws import Chunk, draw, epoch_order
 from isograd.training.state import TrainingState
-from isograd.training.step import VELOCITY, StepGraph, StepOptions, step_function, step_graph
+from isograd.training.step import StepGraph, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import agree
 from isograd_conformance.checks import same
 from isograd_conformance.layers import instrumented, judge_step
@@ -46,14 +46,17 @@ def first_step(
     *,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
+    averaging: float = 0.0,
 ) -> StepCase:
-    """The first step of a run, as core draws its batch and masks; the velocities are not zero."""
-    plan = StepPlan(rows, 0.125, lmbda, momentum, nesterov and momentum > 0, weight_decay, label_smoothing)
+    """A step as core draws its batch and masks for the first; velocities and averages are any numbers."""
+    nesterov = nesterov and momentum > 0
+    plan = StepPlan(rows, 0.125, lmbda, momentum, nesterov, weight_decay, label_smoothing, averaging)
     options = plan.options(len(data))
     graph = step_graph(net.architecture, data, rows, options)
     function = instrumented(graph)
-    velocities = {name: v for name, v in function.state.items() if name.startswith(VELOCITY)}
-    state = {**net.parameters, **net.state, **normal(net.seed % 2**32, velocities)}
+    arrays = {**net.parameters, **net.state}
+    beside = {name: v for name, v in function.state.items() if name not in arrays}
+    state = {**arrays, **normal(net.seed % 2**32, beside)}
     inputs = step_inputs(net, data, Chunk(0, 0, 1, rows), rows, plan.eta)
     return StepCase(graph, data, function, inputs, {name: state[name] for name in function.state})
 
@@ -82,7 +85,7 @@ def hold_step(
     before : TrainingState
         Not at the end of an epoch.
     after : mapping of name to ndarray
-        Parameters, velocities and layer state, by the names of the state.
+        Parameters, velocities, layer state and averages, by the names of the state.
     """
     first = before.step * plan.mini_batch_size
     rows = min(plan.mini_batch_size, len(data) - first)
@@ -104,6 +107,7 @@ class StepPlan:
     nesterov: bool = False
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    averaging: float = 0.0
 
     def options(self, examples: int) -> StepOptions:
         """The constants of a step on a data set of so many examples."""
@@ -115,6 +119,7 @@ class StepPlan:
             self.nesterov,
             self.weight_decay,
             self.label_smoothing,
+            self.averaging,
         )
 
 

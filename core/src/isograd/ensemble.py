@@ -19,7 +19,7 @@ from isograd.errors import ArgumentError, ArgumentTypeError, FileFormatError, Is
 from isograd.graph.tensor import Shape
 from isograd.network import Data, Network
 from isograd.training import ensemble_file
-from isograd.training.plan import checked_data
+from isograd.training.plan import checked_data, checked_shifts
 
 Vote = Literal["plurality", "mean"]
 
@@ -108,13 +108,16 @@ class Ensemble:
         """How many classes there are."""
         return self.networks[0].output_shape[0]
 
-    def ballot(self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None) -> Ballot:
+    def ballot(
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
+    ) -> Ballot:
         """The votes and probabilities of all networks, for each of which the data are read once.
 
-        Arguments and errors as of `Network.predict`. A network's vote is what its `predict` says, the argmax
-        of its outputs, from which the argmax of its rounded probabilities may differ.
+        Arguments and errors as of `Network.predict`. A network's vote is what its `predict` says, without
+        shifts the argmax of its outputs, from which the argmax of its rounded probabilities may differ.
         """
         data = evaluation.as_examples(self.networks[0].architecture, x)
+        shifts = checked_shifts(self.networks[0].architecture, data, shifts)
         choice = choose_backend(backend)
         votes = np.empty((len(self), len(data)), np.int32)
         total = np.zeros((len(data), self.classes))
@@ -124,7 +127,7 @@ class Ensemble:
             except IsogradError as error:
                 raise type(error)(f"networks[{index}]: {error}") from error
             wanted = ("class", "probabilities")
-            found = evaluation.predict(network.architecture, data, choice, state, wanted)
+            found = evaluation.predict(network.architecture, data, choice, state, wanted, shifts)
             votes[index] = found["class"]
             total += found["probabilities"]
         return Ballot(votes, total / len(self))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from isograd.backend import Array, Executable
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached
 from isograd.data import Dataset, as_dataset
+from isograd.errors import ShapeError
 from isograd.graph import (
     Function,
     Tensor,
@@ -20,27 +21,31 @@ from isograd.graph import (
     gather,
     grad,
     log_likelihood,
+    pad,
     simplify,
     softmax,
     variable,
 )
+from isograd.graph.tensor import Shape
 
 # One size for all, so that one compiled function serves any number of examples.
 CHUNK_ROWS = 250
 
 
 def evaluation_function(
-    architecture: Architecture, data: Dataset, examples: int, wanted: Sequence[str]
+    architecture: Architecture, data: Dataset, examples: int, wanted: Sequence[str], shifts: int = 0
 ) -> Function:
     """The network in mode "evaluate" on some rows of resident data: `CHUNK_ROWS`, or all if they are fewer.
 
     Inputs: resident "inputs" (examples, *features) of the data's dtype and, for "cost", "labels" int32
-    (examples,); changing "rows" int32 (rows,). State: parameters and layer state, by path.
+    (examples,); changing "rows" int32 (rows,), and with shifts "lines" int32 (height,) and "columns" int32
+    (width,), which of the lines and columns of each image, with `shifts` more of zeros on every side, are to
+    be its own. State: parameters and layer state, by path.
 
     Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
     outputs; "probabilities" (rows, classes), the softmax; "cost" (rows,), the log-likelihood cost.
     """
-    inputs, state, layers = forward_rows(architecture, data, examples, min(examples, CHUNK_ROWS))
+    inputs, state, layers = forward_rows(architecture, data, examples, min(examples, CHUNK_ROWS), shifts)
     z = layers[-1]
     outputs: dict[str, Tensor] = {}
     if "class" in wanted:
@@ -53,7 +58,7 @@ def evaluation_function(
 
 
 def forward_rows(
-    architecture: Architecture, data: Dataset, examples: int, rows: int
+    architecture: Architecture, data: Dataset, examples: int, rows: int, shifts: int = 0
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], list[Tensor]]:
     """Inputs and state of the network in mode "evaluate" on some rows, and the output of every layer."""
     inputs = {
@@ -61,8 +66,40 @@ def forward_rows(
         "rows": variable("rows", (rows,), "int32"),
     }
     state = architecture.variables()
-    x = architecture.read(gather(inputs["inputs"], inputs["rows"]), data.scale)
+    images = gather(inputs["inputs"], inputs["rows"])
+    if shifts:
+        images = images.reshape(rows, *image_shape(architecture, data))
+        inputs["lines"] = variable("lines", images.shape[2:3], "int32")
+        inputs["columns"] = variable("columns", images.shape[3:], "int32")
+        images = _moved(images, shifts, inputs["lines"], inputs["columns"])
+    x = architecture.read(images, data.scale)
     return inputs, state, architecture.forward(x, state, state, "evaluate", {})[0]
+
+
+def _moved(images: Tensor, shifts: int, lines: Tensor, columns: Tensor) -> Tensor:
+    """Lines and columns, by number, of images (rows, channels, height, width) with zeros around them."""
+    around = (0, 0, shifts, shifts)
+    x = pad(images, low=around, high=around, interior=(0, 0, 0, 0))
+    x = gather(x.transpose(2, 3, 0, 1), lines)
+    x = gather(x.transpose(1, 0, 2, 3), columns)
+    return x.transpose(2, 3, 1, 0)
+
+
+def image_shape(architecture: Architecture, data: Dataset) -> Shape:
+    """(channels, height, width) of a data set's examples, by the network's input or else by their own shape.
+
+    Raises
+    ------
+    ShapeError
+        If neither has three axes.
+    """
+    for shape in (architecture.input_shape, data.feature_shape):
+        if len(shape) == 3:
+            return shape
+    raise ShapeError(
+        f"shifts needs images (channels, height, width); the network's input_shape is "
+        f"{list(architecture.input_shape)}, and the examples have the shape {list(data.feature_shape)}"
+    )
 
 
 def row_costs(inputs: dict[str, Tensor], z: Tensor, examples: int) -> Tensor:
@@ -111,7 +148,12 @@ class Evaluator:
 
     def accuracy(self, classes: npt.NDArray[Any]) -> float:
         """The fraction of examples of which `classes` gives the label."""
-        return int(np.count_nonzero(classes == self._data.labels)) / len(self._data)
+        return accuracy(self._data, classes)
+
+
+def accuracy(data: Dataset, classes: npt.NDArray[Any]) -> float:
+    """The fraction of a data set of which `classes`, (n,), gives the label."""
+    return int(np.count_nonzero(classes == data.labels)) / len(data)
 
 
 def as_examples(architecture: Architecture, x: npt.ArrayLike | Dataset) -> Dataset:
@@ -143,23 +185,63 @@ def predict(
     choice: BackendChoice,
     state: Mapping[str, Array],
     wanted: Sequence[str],
+    shifts: int = 0,
 ) -> dict[str, npt.NDArray[Any]]:
     """Outputs of `evaluation_function` for every example, each (n, ...).
 
-    The data pass through the device a chunk at a time: one compiled function serves any number of them.
+    With shifts the probabilities are the mean over all (2 * shifts + 1)**2 of them, and the class is the
+    first of the largest mean. The data pass through the device a chunk at a time: one compiled function
+    serves any number of them.
     """
+    if shifts:
+        mean = _mean_probabilities(architecture, data, choice, state, shifts)
+        both = {"probabilities": mean, "class": mean.argmax(axis=1).astype(np.int32)}
+        return {name: both[name] for name in wanted}
     backend, device = choice
     executable = compile_cached(backend, evaluation_function(architecture, data, CHUNK_ROWS, wanted), device)
     rows = backend.to_device(np.arange(CHUNK_ROWS, dtype=np.int32)[np.newaxis], device)
     results: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in wanted}
+    for resident, size in _chunks(data, choice):
+        outputs, _ = backend.run_steps(executable, state, resident, {"rows": rows}, 1)
+        for name, found in results.items():
+            found.append(outputs[name][0, :size])
+    return {name: np.concatenate(found) for name, found in results.items()}
+
+
+def _mean_probabilities(
+    architecture: Architecture, data: Dataset, choice: BackendChoice, state: Mapping[str, Array], shifts: int
+) -> npt.NDArray[Any]:
+    """(n, classes) of the network's dtype; the mean is taken in double precision.
+
+    A run has the shifts to the side, one a step, of a chunk that is shifted up or down by as much.
+    """
+    backend, device = choice
+    function = evaluation_function(architecture, data, CHUNK_ROWS, ["probabilities"], shifts)
+    executable = compile_cached(backend, function, device)
+    _, height, width = image_shape(architecture, data)
+    ways = 2 * shifts + 1
+    first = np.arange(ways, dtype=np.int32)[:, np.newaxis]
+    columns = backend.to_device(first + np.arange(width, dtype=np.int32), device)
+    rows = backend.to_device(np.tile(np.arange(CHUNK_ROWS, dtype=np.int32), (ways, 1)), device)
+    results = []
+    for resident, size in _chunks(data, choice):
+        total = np.zeros((CHUNK_ROWS, *architecture.output_shape))
+        for down in range(ways):
+            lines = np.tile(np.arange(down, down + height, dtype=np.int32), (ways, 1))
+            per_step = {"rows": rows, "columns": columns, "lines": backend.to_device(lines, device)}
+            outputs, _ = backend.run_steps(executable, state, resident, per_step, ways)
+            total += outputs["probabilities"].sum(axis=0, dtype=np.float64)
+        results.append((total[:size] / ways**2).astype(architecture.dtype))
+    return np.concatenate(results)
+
+
+def _chunks(data: Dataset, choice: BackendChoice) -> Iterator[tuple[dict[str, Array], int]]:
+    """The inputs on the device, `CHUNK_ROWS` at a time, and how many of these are the data set's own."""
+    backend, device = choice
     for start in range(0, len(data), CHUNK_ROWS):
         part = data.inputs[start : start + CHUNK_ROWS]
         missing = [(0, CHUNK_ROWS - len(part)), *[(0, 0)] * (part.ndim - 1)]
-        resident = {"inputs": backend.to_device(np.pad(part, missing, mode="edge"), device)}
-        outputs, _ = backend.run_steps(executable, state, resident, {"rows": rows}, 1)
-        for name, found in results.items():
-            found.append(outputs[name][0, : len(part)])
-    return {name: np.concatenate(found) for name, found in results.items()}
+        yield {"inputs": backend.to_device(np.pad(part, missing, mode="edge"), device)}, len(part)
 
 
 class Parts:

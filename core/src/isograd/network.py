@@ -27,7 +27,7 @@ from isograd.training.callbacks import Callback
 from isograd.training.checkpoint import Contents
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import EpochRecord, History
-from isograd.training.plan import checked_data, make_plan
+from isograd.training.plan import checked_data, checked_shifts, make_plan
 from isograd.training.schedules import Eta
 from isograd.training.sgd import train
 from isograd.training.state import TrainingState
@@ -158,7 +158,7 @@ class Network:
         return {path: arrays[path] for path in self.architecture.array_shapes}
 
     def predict(
-        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[np.int32]:
         """The class of each example: int32, (n,); of equally likely ones the first.
 
@@ -169,23 +169,29 @@ class Network:
             with the same scale here too.
         backend : str or Backend, optional
             As for `isograd.choose_backend`.
+        shifts : int
+            k: the probabilities are the mean of those of the (2k + 1)**2 shifts of each image by up to k
+            pixels in each direction, zeros moving in. Less than the images' height and width; it needs
+            images (channels, height, width), by the network's input_shape or by the data's own.
 
         Raises
         ------
         ArgumentError, ArgumentTypeError, ShapeError
-            If x is no such data or does not fit the network.
+            If x is no such data or does not fit the network, or shifts is not as described.
         """
-        return self._predict(x, backend, "class")
+        return self._predict(x, backend, "class", shifts)
 
     def predict_proba(
-        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[Any]:
         """The probability of each class: the softmax, (n, classes), of the network's dtype. See `predict`."""
-        return self._predict(x, backend, "probabilities")
+        return self._predict(x, backend, "probabilities", shifts)
 
-    def accuracy(self, data: Data, *, backend: str | Backend | None = None) -> float:
-        """The fraction of a labelled data set that is classified correctly."""
+    def accuracy(self, data: Data, *, backend: str | Backend | None = None, shifts: int = 0) -> float:
+        """The fraction of a labelled data set whose class `predict`, with as many shifts, gives correctly."""
         dataset = checked_data(self.architecture, data, "data")
+        if checked_shifts(self.architecture, dataset, shifts):
+            return evaluation.accuracy(dataset, self.predict(dataset, backend=backend, shifts=shifts))
         choice = choose_backend(backend)
         evaluator = evaluation.Evaluator(self.architecture, dataset, choice, ("class",))
         return evaluator.accuracy(evaluator(self._on_device(choice))["class"])
@@ -306,6 +312,7 @@ class Network:
         nesterov: bool = False,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.0,
+        averaging: float = 0.0,
         shuffle: bool = True,
         drop_last: bool = False,
         early_stopping: int | None = None,
@@ -355,6 +362,12 @@ class Network:
             a in [0, 1): a row's cost is 1 - a times that of its label plus a times the mean of those of all
             classes (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016).
             Only in training: validation costs are those of the labels.
+        averaging : float
+            d in [0, 1); 0 leaves it out. Beside each parameter and each array of layer state the run keeps
+            an average a, at first the array itself: each step adds (1 - d) * (the array's new value - a).
+            Evaluation, the best parameters, callbacks and the network after training, however that ends,
+            have the averages; what is being trained is in `training`, with which a run is resumed. Another
+            run without `resume` begins with the averages.
         shuffle : bool
             Visit the examples in another order every epoch; False keeps their own, as the listing does.
         drop_last : bool
@@ -423,6 +436,7 @@ class Network:
             nesterov=nesterov,
             weight_decay=weight_decay,
             label_smoothing=label_smoothing,
+            averaging=averaging,
             shuffle=shuffle,
             drop_last=drop_last,
             early_stopping=early_stopping,
@@ -437,12 +451,13 @@ class Network:
         return train(self, plan, backend, resume=resume, progress=progress, threads=threads)
 
     def _predict(
-        self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str
+        self, x: npt.ArrayLike | Dataset, backend: str | Backend | None, wanted: str, shifts: int
     ) -> npt.NDArray[Any]:
         data = evaluation.as_examples(self.architecture, x)
+        shifts = checked_shifts(self.architecture, data, shifts)
         choice = choose_backend(backend)
         state = self._on_device(choice)
-        return evaluation.predict(self.architecture, data, choice, state, (wanted,))[wanted]
+        return evaluation.predict(self.architecture, data, choice, state, (wanted,), shifts)[wanted]
 
     def _regularised(self, data: Data, lmbda: float, mini_batch_size: int) -> tuple[Dataset, float, int]:
         """The checked arguments of `cost`: the data set, lmbda, and how many mini-batches m it makes."""

@@ -26,6 +26,7 @@
     nesterov = false
     weight_decay = 0.0
     label_smoothing = 0.0
+    averaging = 0.0
     shuffle = true
     drop_last = false
     early_stopping = 10
@@ -100,6 +101,7 @@ class TrainingTable:
     nesterov: bool = False
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    averaging: float = 0.0
     shuffle: bool = True
     drop_last: bool = False
     early_stopping: int | None = None

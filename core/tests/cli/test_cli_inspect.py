@@ -43,18 +43,21 @@ def trained(invoke: Invoke, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("split", ["training", "validation", "test"])
-@pytest.mark.parametrize("best", [False, True])
+@pytest.mark.parametrize(("best", "shifts"), [(False, 0), (True, 0), (False, 2)])
 def test_evaluate_gives_the_networks_accuracy_and_cost(
-    split: str, best: bool, trained: Path, invoke: Invoke
+    split: str, best: bool, shifts: int, trained: Path, invoke: Invoke
 ) -> None:
-    arguments = ["evaluate", str(trained), "--split", split, *(["--best"] if best else [])]
+    arguments = ["evaluate", str(trained), "--split", split, "--shifts", str(shifts)]
+    arguments += ["--best"] if best else []
     network = Network.load(trained, best=best)
     data = getattr(load_dataset(Path("data.npz")), split)
-    accuracy, cost = network.accuracy(data, backend=BACKEND), network.cost(data, backend=BACKEND)
-    wrong = int(np.count_nonzero(network.predict(data, backend=BACKEND) != data.labels))
+    accuracy = network.accuracy(data, backend=BACKEND, shifts=shifts)
+    cost = network.cost(data, backend=BACKEND)
+    wrong = int(np.count_nonzero(network.predict(data, backend=BACKEND, shifts=shifts) != data.labels))
     assert json.loads(invoke(*arguments, "--json").stdout) == {
         "split": split,
         "examples": len(data),
+        "shifts": shifts,
         "accuracy": accuracy,
         "errors": wrong,
         "cost": cost,
@@ -110,9 +113,10 @@ def test_what_is_no_checkpoint_is_an_error(command: str, invoke: Invoke, folder:
 def test_predict_gives_the_networks_probabilities_of_an_example(trained: Path, invoke: Invoke) -> None:
     network, data = Network.load(trained), load_dataset(Path("data.npz")).test
     assert data is not None
-    for index in (0, len(data) - 1):
-        arguments = ["predict", str(trained), "--index", str(index)]
-        probabilities = network.predict_proba(data[index : index + 1], backend=BACKEND)[0]
+    for index, shifts in ((0, 0), (len(data) - 1, 0), (0, 1)):
+        arguments = ["predict", str(trained), "--index", str(index), "--shifts", str(shifts)]
+        example = data[index : index + 1]
+        probabilities = network.predict_proba(example, backend=BACKEND, shifts=shifts)[0]
         found = json.loads(invoke(*arguments, "--json").stdout)
         assert found["class"] == str(np.argmax(probabilities))
         assert found["label"] == str(data.labels[index])

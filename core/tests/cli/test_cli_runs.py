@@ -56,7 +56,7 @@ run_files = tables(
     training=tables(
         TrainingTable,
         eta=numbers | texts | schedules,
-        **dict.fromkeys(("lmbda", "momentum", "weight_decay", "label_smoothing"), numbers),
+        **dict.fromkeys(("lmbda", "momentum", "weight_decay", "label_smoothing", "averaging"), numbers),
         augmentation=st.lists(schedules).map(tuple),
     ),
     data=tables(DataTable, name=texts, path=st.none()) | tables(DataTable, name=st.none(), path=texts),
@@ -89,12 +89,13 @@ def test_what_a_file_leaves_out_has_its_documented_default() -> None:
 def test_a_recipe_of_today_can_be_written_in_a_file() -> None:
     text = SMALLEST.replace("layers = [", 'layers = [{ type = "BatchNorm", momentum = 0.25 }, ').replace(
         "eta = 0.1",
-        'eta = { type = "Triangular", eta = 0.1, epochs = 2 }\nweight_decay = 5e-4\nlabel_smoothing = 0.1',
+        'eta = { type = "Triangular", eta = 0.1, epochs = 2 }\nweight_decay = 5e-4\n'
+        "label_smoothing = 0.1\naveraging = 0.999",
     )
     run = parse_run(text, "here", "given")
     assert parse_run(run.to_toml(), "here", "given") == run
     training = run.training
-    assert (training.weight_decay, training.label_smoothing) == (5e-4, 0.1)
+    assert (training.weight_decay, training.label_smoothing, training.averaging) == (5e-4, 0.1, 0.999)
     assert not isinstance(training.eta, int | str)
     assert schedule_from_data(training.eta) == Triangular(0.1, 2)
 

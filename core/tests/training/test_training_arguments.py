@@ -81,6 +81,14 @@ NAN, INF = float("nan"), float("inf")
         ({"label_smoothing": -0.1}, ArgumentError, "label_smoothing is -0.1"),
         ({"label_smoothing": NAN}, ArgumentError, "label_smoothing is nan"),
         ({"label_smoothing": True}, ArgumentTypeError, "label_smoothing is True"),
+        (
+            {"averaging": 1.0},
+            ArgumentError,
+            "averaging is 1.0; expected a finite number at least 0 and less than 1",
+        ),
+        ({"averaging": -0.1}, ArgumentError, "averaging is -0.1"),
+        ({"averaging": NAN}, ArgumentError, "averaging is nan"),
+        ({"averaging": "ema"}, ArgumentTypeError, "averaging is 'ema'"),
         ({"eta": Triangular(1e-60, 1)}, ArgumentError, "eta in epoch 0 is .*, which float32 can not hold"),
         (
             {"momentum": 1.0},

@@ -156,6 +156,9 @@ LAYER = "network/layers/layers/0"
         ("training/history", None, "history"),
         ("training/history/epochs/0/cost", "x", "cost is 'x'"),
         ("training/agreement/momentum", 0.0, "velocity/0.bias belongs to nothing"),
+        ("training/agreement/averaging", 0.5, "the array average/0.weight is missing"),
+        ("training/agreement/averaging", 1.0, "averaging is 1.0"),
+        ("training/agreement/averaging", "much", "averaging is 'much'"),
         ("training/agreement/momentum", 2.0, "momentum is 2.0"),
         ("training/agreement/eta", KeyError, "agreement has"),
         ("training/backend", {}, "backend has nothing; expected name, version, device"),
@@ -178,7 +181,7 @@ def test_a_file_from_before_some_arguments_has_what_runs_did_then(
     run_file: Path, open_file: Make, tmp_path: Path
 ) -> None:
     document, arrays = open_file(run_file)
-    for name in ("weight_decay", "label_smoothing", "augmentation"):
+    for name in ("weight_decay", "label_smoothing", "averaging", "augmentation"):
         del document["training"]["agreement"][name]
     path = tmp_path / "old"
     forge(path, document, arrays)

@@ -57,6 +57,7 @@ class WithNative(ReferenceBackend):
     lmbda=st.sampled_from([0.0, 0.5]),
     momentum=st.sampled_from([0.0, 0.9]),
     nesterov=st.booleans(),
+    averaging=st.sampled_from([0.0, 0.75]),
     p_dropout=st.sampled_from([0.0, 0.5]),
     size=st.integers(1, 7),
 )
@@ -66,6 +67,7 @@ def test_a_native_gradient_that_equals_the_symbolic_one_gives_the_same_bits(
     lmbda: float,
     momentum: float,
     nesterov: bool,
+    averaging: float,
     p_dropout: float,
     size: int,
 ) -> None:
@@ -76,7 +78,7 @@ def test_a_native_gradient_that_equals_the_symbolic_one_gives_the_same_bits(
         histories.append(
             network.SGD(
                 make_data(7), 2, size, 0.5, lmbda=lmbda, momentum=momentum,
-                nesterov=nesterov and momentum > 0, gradient=gradient, backend=backend,
+                nesterov=nesterov and momentum > 0, averaging=averaging, gradient=gradient, backend=backend,
             )
         )  # fmt: skip
         networks.append(network)
@@ -89,7 +91,7 @@ def test_a_native_gradient_that_equals_the_symbolic_one_gives_the_same_bits(
 def test_layer_state_goes_along(make_data: Make, centred: type[Layer]) -> None:
     networks = [Network([centred(), Softmax(3)], (4,)) for _ in range(2)]
     for network, gradient in zip(networks, ("symbolic", "native"), strict=True):
-        network.SGD(make_data(7), 2, 2, 0.5, gradient=gradient, backend=WithNative())
+        network.SGD(make_data(7), 2, 2, 0.5, averaging=0.5, gradient=gradient, backend=WithNative())
     assert np.any(networks[0].state["0.mean"] != 0.5)
     assert np.array_equal(networks[0].state["0.mean"], networks[1].state["0.mean"])
     assert np.array_equal(networks[0].parameters["1.weight"], networks[1].parameters["1.weight"])

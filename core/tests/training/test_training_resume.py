@@ -95,7 +95,7 @@ def test_rates_by_step_and_running_statistics_go_on_where_the_run_was_stopped(
         return Network(layers, (4,), dtype="float64")
 
     path = tmp_path / "run.safetensors"
-    arguments = arguments | {"eta": eta, "weight_decay": 0.01, "label_smoothing": 0.1}
+    arguments = arguments | {"eta": eta, "weight_decay": 0.01, "label_smoothing": 0.1, "averaging": 0.9}
     whole = make()
     expected = whole, whole.SGD(**arguments, backend=backend)
     make().SGD(**arguments, checkpoint=path, max_steps=steps, backend=backend)
@@ -207,6 +207,7 @@ other_data = Dataset(np.ones((9, 4)), np.zeros(9, np.int32))
         ({"lmbda": 0.2}, "lmbda is 0.2"),
         ({"momentum": 0.6}, "momentum is 0.6"),
         ({"nesterov": False}, "nesterov is False"),
+        ({"averaging": 0.5}, "averaging is 0.5; the run to resume has 0.0"),
         ({"shuffle": False}, "shuffle is False"),
         ({"drop_last": True}, "drop_last is True"),
         ({"early_stopping": None}, "early_stopping is None; the run to resume has 5"),

@@ -37,6 +37,7 @@ class Settings:
     drop_last: bool = False
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    averaging: float = 0.0
     course: Course = "constant"
     epochs: int = 2
 
@@ -69,12 +70,13 @@ class Settings:
 
 
 class Stepped(NamedTuple):
-    """What one step makes: its cost before the update; parameters, state and velocities after it."""
+    """What one step makes: its cost before it; parameters, state, velocities and averages after it."""
 
     cost: Any
     parameters: dict[str, Array]
     state: dict[str, Array]
     velocities: dict[str, Array]
+    averages: dict[str, Array]
 
 
 class Evaluated(NamedTuple):
@@ -98,20 +100,22 @@ def step(
     settings: Settings,
     before: Arrays,
     velocities: Arrays,
+    averages: Arrays,
     epoch: int,
     number: int,
 ) -> Stepped:
-    """One step from the parameters and the layers' state `before` and the velocities, all by path.
+    """One step from the parameters and the layers' state `before`, the velocities and the averages, by path.
 
     The cost is the sum over the rows of -log softmax(z)[label] by the mini-batch size, plus half of lmbda / m
     times the sum of the squared weights. With label smoothing a, -log softmax(z) counts 1 - a at the label
     and a more spread evenly over all classes; the numbers 1 - a and a / classes are constants of the dtype.
     The gradient of a weight has weight_decay w besides. Then v' = mu v - eta g, and w' = w + v' or, by
-    Nesterov's rule, w + mu v' - eta g.
+    Nesterov's rule, w + mu v' - eta g. The average a of each parameter and each array of layer state moves by
+    a constant of the dtype, 1 - averaging, times the distance to the array's new value.
     """
     formulas = Formulas(net.dtype, training=True)
     rows = batch(settings, net.seed, len(data), epoch, number)
-    wide = {path: array.astype(Wide) for path, array in before.items()}
+    wide = _wide(before)
     passed = _forward(net, formulas, _read(net, data, rows), wide, (epoch, number))
     z, labels = passed[-1].output, data.labels[rows]
     share = settings.label_smoothing
@@ -137,7 +141,10 @@ def step(
         moving[path] = v
     names = _names(net.layers)
     state = {f"{n}.{key}": a for n, p in zip(names, passed, strict=True) for key, a in p.new_state.items()}
-    return Stepped(cost, after, state, moving)
+    share = formulas.constant(1 - settings.averaging)
+    new = {**wide, **after, **state}
+    averaged = {path: a + share * (new[path] - a) for path, a in _wide(averages).items()}
+    return Stepped(cost, after, state, moving, averaged)
 
 
 def regularised(net: Network) -> set[str]:
@@ -157,12 +164,26 @@ def evaluate(net: Network, data: Dataset, arrays: Arrays) -> Evaluated:
     No dropout, but the weighted inputs scaled by what would have been kept; running statistics in the place
     of the batch's.
     """
-    wide = {path: array.astype(Wide) for path, array in arrays.items()}
+    wide = _wide(arrays)
     everything = list(range(len(data)))
     z = _forward(net, Formulas(net.dtype, training=False), _read(net, data, everything), wide, None)[
         -1
     ].output
     return Evaluated(_costs(z, data.labels), _softmax(z), z.argmax(axis=1))
+
+
+def shifted(data: Dataset, down: int, right: int) -> Dataset:
+    """Images whose pixel (y, x) is the one of (y - down, x - right), or 0 where there is none."""
+    moved = np.zeros_like(data.inputs)
+    *_, height, width = data.inputs.shape
+    for y, x in np.ndindex(height, width):
+        if 0 <= y + down < height and 0 <= x + right < width:
+            moved[..., y + down, x + right] = data.inputs[..., y, x]
+    return Dataset(moved, data.labels, scale=data.scale)
+
+
+def _wide(arrays: Arrays) -> dict[str, Array]:
+    return {path: array.astype(Wide) for path, array in arrays.items()}
 
 
 def _names(layers: tuple[Layer, ...]) -> list[str]:

@@ -111,6 +111,7 @@ def _read(given: str, dtype: str | None, data: str | None) -> tuple[Network, Dat
             "nesterov": training.nesterov,
             "weight_decay": training.weight_decay,
             "label_smoothing": training.label_smoothing,
+            "averaging": training.averaging,
         }
     if dtype is not None and network.dtype != dtype:
         network = _in_precision(network, dtype)
@@ -131,8 +132,8 @@ def _read_checkpoint(path: Path, data: str | None) -> tuple[Network, DataTable, 
     if network.training is None:
         return network, table, {"mini_batch_size": 10}
     agreement = network.training.agreement
-    names = ("mini_batch_size", "lmbda", "momentum", "nesterov", "weight_decay", "label_smoothing")
-    return network, table, {name: agreement[name] for name in names}
+    names = ("lmbda", "momentum", "nesterov", "weight_decay", "label_smoothing", "averaging")
+    return network, table, {name: agreement[name] for name in ("mini_batch_size", *names)}
 
 
 def _new(layers: Any, input_shape: tuple[int, ...], seed: int, init: str, dtype: str) -> Network:

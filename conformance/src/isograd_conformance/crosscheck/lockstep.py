@@ -19,7 +19,7 @@ from isograd.data import as_dataset
 from isograd.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from isograd.training.checks import flag, number, whole
 from isograd.training.draws import Chunk
-from isograd.training.step import VELOCITY, StepOptions, step_function, step_graph
+from isograd.training.step import AVERAGE, VELOCITY, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import DisagreementError
 from isograd_conformance.crosscheck.verdict import (
     Cell,
@@ -59,6 +59,7 @@ def check(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.0,
+    averaging: float = 0.0,
     title: str = "network",
     announce: Announce | None = None,
 ) -> CrossCheck:
@@ -77,7 +78,7 @@ def check(
         Specifications "NAME[:DEVICE]", as a list or one text with commas; by default every usable backend.
     steps : int
         How many mini-batches.
-    mini_batch_size, eta, lmbda, momentum, nesterov, weight_decay, label_smoothing
+    mini_batch_size, eta, lmbda, momentum, nesterov, weight_decay, label_smoothing, averaging
         As for `Network.SGD`.
     title : str
         What the report calls the network.
@@ -104,7 +105,16 @@ def check(
     run = _Run(
         network,
         _examples(network, dataset, whole("steps", steps, 1), whole("mini_batch_size", mini_batch_size, 1)),
-        _options(len(dataset), mini_batch_size, lmbda, momentum, nesterov, weight_decay, label_smoothing),
+        _options(
+            len(dataset),
+            mini_batch_size,
+            lmbda,
+            momentum,
+            nesterov,
+            weight_decay,
+            label_smoothing,
+            averaging,
+        ),
         number("eta", eta, above=0),
         steps,
         announce or (lambda what: None),
@@ -172,6 +182,7 @@ def _options(
     nesterov: bool,
     weight_decay: float,
     label_smoothing: float,
+    averaging: float,
 ) -> StepOptions:
     decay = number("lmbda", lmbda, least=0) / -(-examples // mini_batch_size)
     momentum = number("momentum", momentum, least=0, below=1)
@@ -179,7 +190,8 @@ def _options(
         raise ArgumentError("nesterov is True, but momentum is 0; expected a momentum above 0")
     weight_decay = number("weight_decay", weight_decay, least=0)
     label_smoothing = number("label_smoothing", label_smoothing, least=0, below=1)
-    return StepOptions(mini_batch_size, decay, momentum, nesterov, weight_decay, label_smoothing)
+    averaging = number("averaging", averaging, least=0, below=1)
+    return StepOptions(mini_batch_size, decay, momentum, nesterov, weight_decay, label_smoothing, averaging)
 
 
 def _subjects(backends: str | Iterable[str] | None) -> list[Subject]:
@@ -290,14 +302,14 @@ class _Lockstep:
         self._run_freely(real, start)
 
     def _start(self, function: G.Function) -> dict[str, HostArray]:
-        """The network's arrays; velocities begin at 0, as in a run."""
+        """The network's arrays; velocities begin at 0 and averages as the arrays, as in a run."""
         arrays = {**self.run.network.parameters, **self.run.network.state}
-        velocities = {
+        return {
             name: np.zeros(v.shape, v.dtype)
-            for name, v in function.state.items()
             if name.startswith(VELOCITY)
+            else arrays[name.removeprefix(AVERAGE)]
+            for name, v in function.state.items()
         }
-        return {name: {**arrays, **velocities}[name] for name in function.state}
 
     def _inputs(self, step: int) -> dict[str, HostArray]:
         """What core draws for a step; the data are gone through again where they end."""

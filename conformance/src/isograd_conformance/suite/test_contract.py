@@ -34,7 +34,7 @@ from isograd.evaluation import CHUNK_ROWS, evaluation_function
 from isograd.training import Progress
 from isograd.training.draws import Chunk, draw, epoch_order
 from isograd.training.schedules import CosineDecay, Eta, StepDecay, Triangular
-from isograd.training.step import MASK, VELOCITY, StepOptions, step_function, step_graph
+from isograd.training.step import AVERAGE, MASK, VELOCITY, StepOptions, step_function, step_graph
 from isograd_conformance.bounds import Tracked, disagreement, track
 from isograd_conformance.checks import require
 from isograd_conformance.contract import draws
@@ -72,6 +72,7 @@ def settings(draw: st.DrawFn, most: int) -> Settings:
         drop_last=draw(st.booleans()),
         weight_decay=draw(st.sampled_from([0.0, 0.05])),
         label_smoothing=draw(st.sampled_from([0.0, 0.1])),
+        averaging=draw(st.sampled_from([0.0, 0.9])),
         course=draw(st.sampled_from(COURSES)),
         epochs=EPOCHS,
     )
@@ -154,6 +155,7 @@ def step_errors(
         given.nesterov,
         given.weight_decay,
         given.label_smoothing,
+        given.averaging,
     )
     function = step_function(step_graph(net.architecture, data, len(rows), options))
     values = {"inputs": data.inputs, "labels": data.labels, "rows": np.asarray(rows, np.int32), **state}
@@ -187,7 +189,15 @@ def test_every_kind_of_layer_is_trained_as_the_contract_says(course: Course, sub
     require(subject, "int32", "uint8", "bool")
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=4, dtype=subject.floating[-1])
     given_settings = Settings(
-        3, 0.125, 0.5, 0.5, nesterov=True, weight_decay=0.05, label_smoothing=0.1, course=course
+        3,
+        0.125,
+        0.5,
+        0.5,
+        nesterov=True,
+        weight_decay=0.05,
+        label_smoothing=0.1,
+        averaging=0.9,
+        course=course,
     )
     # Of four examples the last is a mini-batch by itself, whose features have no unbiased variance.
     hold_run(subject, net, images(net, 4), given_settings, "symbolic")
@@ -200,13 +210,15 @@ def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Sett
     del arguments["course"], arguments["epochs"]
     steps, state = given_settings.steps(len(data)), arrays_of(net)
     velocities = {path: np.zeros_like(w) for path, w in net.parameters.items()}
+    averages = dict(state)
     for epoch in range(EPOCHS):
         costs, errors = [], []
         for number in range(steps):
             watch, at = Watch(), (epoch, number)
-            bounds = step_errors(subject, net, data, given_settings, {**state, **_named(velocities)}, at)
+            before = {**state, **_named(VELOCITY, velocities), **_named(AVERAGE, averages)}
+            bounds = step_errors(subject, net, data, given_settings, before, at)
             history = net.SGD(data, EPOCHS, **arguments, callbacks=[watch], max_steps=1, resume=at != (0, 0))
-            wanted = step(net, data, given_settings, state, velocities, *at)
+            wanted = step(net, data, given_settings, state, velocities, averages, *at)
             assert net.training is not None
             after = net.training.arrays
             changed = {**wanted.parameters, **wanted.state}
@@ -215,8 +227,13 @@ def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Sett
                 assert after[path].tobytes() == state[path].tobytes(), f"{path} has changed"
             state = {path: after[path] for path in state}
             if given_settings.momentum:
-                hold(after, _named(wanted.velocities), bounds)
+                hold(after, _named(VELOCITY, wanted.velocities), bounds)
                 velocities = {path: after[VELOCITY + path] for path in velocities}
+            averages = state
+            if given_settings.averaging:
+                hold(after, _named(AVERAGE, wanted.averages), bounds)
+                averages = {path: after[AVERAGE + path] for path in averages}
+            assert _bits(arrays_of(net)) == _bits(averages)
             costs.append(wanted.cost)
             errors.append(bounds["cost"])
             last = number + 1 == steps
@@ -230,13 +247,17 @@ def hold_run(subject: Subject, net: Network, data: Dataset, given_settings: Sett
     if subject.capabilities.deterministic:
         again = Network(net.layers, net.input_shape, net.seed, init=net.init, dtype=net.dtype)
         again.SGD(data, EPOCHS, **arguments)
-        assert {path: array.tobytes() for path, array in arrays_of(again).items()} == {
-            path: array.tobytes() for path, array in state.items()
-        }, "a run in one go gives other bits than one of single steps"
+        assert _bits(arrays_of(again)) == _bits(averages), (
+            "a run in one go gives other bits than one of single steps"
+        )
 
 
-def _named(velocities: Mapping[str, Any]) -> dict[str, Any]:
-    return {VELOCITY + path: v for path, v in velocities.items()}
+def _named(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + path: array for path, array in arrays.items()}
+
+
+def _bits(arrays: Mapping[str, HostArray]) -> dict[str, bytes]:
+    return {path: array.tobytes() for path, array in arrays.items()}
 
 
 def evaluation_errors(subject: Subject, net: Network, data: Dataset) -> dict[str, HostArray]:
@@ -299,10 +320,10 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
         hold({"cost": cost}, {"cost": wanted.costs.mean() + decay}, {"cost": np.asarray(bound)})
 
 
-@given(data=st.data(), patience=st.sampled_from([None, 1, 2]))
+@given(data=st.data(), patience=st.sampled_from([None, 1, 2]), averaging=st.sampled_from([0.0, 0.75]))
 @examples(3)
 def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
-    subject: Subject, data: st.DataObject, patience: int | None
+    subject: Subject, data: st.DataObject, patience: int | None, averaging: float
 ) -> None:
     """On so few examples that equal accuracies are the rule."""
     require(subject, "int32", "uint8", "bool")
@@ -311,7 +332,7 @@ def test_an_epoch_reports_accuracies_and_the_best_of_equals_is_the_later(
     watch = Watch()
     history = net.SGD(
         digits, 4, 2, 0.25, validation, test,
-        early_stopping=patience, callbacks=[watch], backend=subject.specification,
+        averaging=averaging, early_stopping=patience, callbacks=[watch], backend=subject.specification,
     )  # fmt: skip
     ends = [arrays for number, arrays in watch.arrays if number == 3]
     assert len(ends) == len(history.epochs)
@@ -346,17 +367,19 @@ def _hold_end(
     since: int,
     patience: int | None,
 ) -> None:
-    """Early stopping comes after just so many epochs, and hands back the best epoch's parameters."""
+    """Early stopping comes after just so many epochs, and hands back the best epoch's parameters.
+
+    A run has these whether it stops early or not.
+    """
     assert history.best_epoch == best_epoch
     assert history.test_accuracy == history.epochs[best_epoch].test_accuracy
     stopped = patience is not None and since >= patience and len(ends) < 4
     assert (history.stopped == "early stopping") == stopped
     assert stopped or len(ends) == 4
     assert patience is None or since <= patience
-    kept = ends[best_epoch if stopped else -1]
-    assert {path: array.tobytes() for path, array in arrays_of(net).items()} == {
-        path: array.tobytes() for path, array in kept.items()
-    }
+    assert _bits(arrays_of(net)) == _bits(ends[best_epoch if stopped else -1])
+    assert net.training is not None
+    assert _bits(net.training.best or {}) == _bits(ends[best_epoch])
 
 
 @given(seed=st.integers(0, 2**64 - 1), epoch=st.integers(0, 1000), first=st.integers(0, 1000))

@@ -136,7 +136,7 @@ def test_a_step_of_a_random_network_is_right_layer_by_layer(
 
 
 def test_a_step_of_every_kind_of_layer_is_right_layer_by_layer(subject: Subject) -> None:
-    check_layers(subject, first_step(network(subject), toy_digits(), BATCH, 0.1, 0.5, True))
+    check_layers(subject, first_step(network(subject), toy_digits(), BATCH, 0.1, 0.5, True, averaging=0.9))
 
 
 @pytest.mark.parametrize("dtype", sorted(G.FLOATING))

@@ -49,6 +49,12 @@ DataOption = Annotated[
     ),
 ]
 SplitOption = Annotated[Split, typer.Option(help="Which part of the data.")]
+ShiftsOption = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="K", help="Take the mean over all shifts of an image by up to K pixels; default 0."
+    ),
+]
 
 
 def evaluate(
@@ -58,12 +64,13 @@ def evaluate(
     best: BestOption = False,
     vote: VoteOption = None,
     backend: BackendOption = None,
+    shifts: ShiftsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a trained network's accuracy on a data set.
 
-    The cost is the mean log-likelihood cost, without regularisation. Of an ensemble there are the accuracies
-    of its networks and of their vote.
+    The cost is the mean log-likelihood cost, without regularisation, of the images as they are: --shifts is
+    for the accuracy. Of an ensemble there are the accuracies of its networks and of their vote.
     """
     from isograd.backend_choice import choose_backend
     from isograd.ensemble import Ensemble
@@ -73,19 +80,26 @@ def evaluate(
     dataset = load_split(data, split, path)
     with one_thread(choose_backend(backend).backend):
         if isinstance(model, Ensemble):
-            _evaluate_ensemble(model, dataset, split, vote or Vote.plurality, backend, as_json)
+            _evaluate_ensemble(model, dataset, split, vote or Vote.plurality, backend, shifts, as_json)
         else:
-            _evaluate_network(model, dataset, split, backend, as_json)
+            _evaluate_network(model, dataset, split, backend, shifts, as_json)
 
 
 def _evaluate_network(
-    network: Network, dataset: Dataset, split: Split, backend: str | None, as_json: bool
+    network: Network, dataset: Dataset, split: Split, backend: str | None, shifts: int, as_json: bool
 ) -> None:
-    accuracy = network.accuracy(dataset, backend=backend)
+    accuracy = network.accuracy(dataset, backend=backend, shifts=shifts)
     cost = network.cost(dataset, backend=backend)
     errors = round((1 - accuracy) * len(dataset))
     if as_json:
-        print_json(split=split.value, examples=len(dataset), accuracy=accuracy, errors=errors, cost=cost)
+        print_json(
+            split=split.value,
+            examples=len(dataset),
+            shifts=shifts,
+            accuracy=accuracy,
+            errors=errors,
+            cost=cost,
+        )
     else:
         print(
             f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"
@@ -93,15 +107,22 @@ def _evaluate_network(
 
 
 def _evaluate_ensemble(
-    ensemble: Ensemble, dataset: Dataset, split: Split, vote: Vote, backend: str | None, as_json: bool
+    ensemble: Ensemble,
+    dataset: Dataset,
+    split: Split,
+    vote: Vote,
+    backend: str | None,
+    shifts: int,
+    as_json: bool,
 ) -> None:
-    ballot, n = labelled_ballot(ensemble, dataset, backend), len(dataset)
+    ballot, n = labelled_ballot(ensemble, dataset, backend, shifts), len(dataset)
     networks = [score(votes, dataset) for votes in ballot.votes]
     decision = score(ballot.decision(vote.value), dataset)
     if as_json:
         print_json(
             split=split.value,
             examples=n,
+            shifts=shifts,
             vote=vote.value,
             networks=[asdict(one) for one in networks],
             **asdict(decision),

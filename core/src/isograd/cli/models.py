@@ -82,8 +82,9 @@ def score(given: npt.NDArray[np.int32], data: Dataset) -> Score:
     return Score((len(data) - errors) / len(data), errors)
 
 
-def labelled_ballot(ensemble: Ensemble, data: Dataset, backend: str | None) -> Ballot:
+def labelled_ballot(ensemble: Ensemble, data: Dataset, backend: str | None, shifts: int = 0) -> Ballot:
     """As `Ensemble.ballot`, but refuses labels beyond the classes, as `Ensemble.accuracy` does."""
     from isograd.training.plan import checked_data
 
-    return ensemble.ballot(checked_data(ensemble.networks[0].architecture, data, "data"), backend=backend)
+    checked = checked_data(ensemble.networks[0].architecture, data, "data")
+    return ensemble.ballot(checked, backend=backend, shifts=shifts)

@@ -14,6 +14,7 @@ from isograd.cli.evaluate import (
     BestOption,
     CheckpointArgument,
     DataOption,
+    ShiftsOption,
     Split,
     SplitOption,
     load_split,
@@ -51,6 +52,7 @@ def predict(
     best: BestOption = False,
     vote: VoteOption = None,
     backend: BackendOption = None,
+    shifts: ShiftsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Classify one image with a trained network or an ensemble.
@@ -70,7 +72,7 @@ def predict(
         label = example.class_name(int(example.labels[0]))
     else:
         example, label = _from_file(image, model.input_shape, invert), None
-    _show(_answer(model, example, vote or Vote.plurality, backend), example, label, as_json)
+    _show(_answer(model, example, vote or Vote.plurality, backend, shifts), example, label, as_json)
 
 
 def _example(dataset: Dataset, index: int) -> Dataset:
@@ -95,16 +97,19 @@ class _Answer:
     votes: list[int] | None = None
 
 
-def _answer(model: Network | Ensemble, example: Dataset, vote: Vote, backend: str | None) -> _Answer:
+def _answer(
+    model: Network | Ensemble, example: Dataset, vote: Vote, backend: str | None, shifts: int
+) -> _Answer:
     from isograd.backend_choice import choose_backend
     from isograd.ensemble import Ensemble
 
     with one_thread(choose_backend(backend).backend):
         if isinstance(model, Ensemble):
-            ballot = model.ballot(example, backend=backend)
+            ballot = model.ballot(example, backend=backend, shifts=shifts)
             winner = int(ballot.decision(vote.value)[0])
             return _Answer(winner, ballot.probabilities[0].tolist(), ballot.counts()[0].tolist())
-        probabilities = [float(p) for p in model.predict_proba(example, backend=backend)[0]]
+        found = model.predict_proba(example, backend=backend, shifts=shifts)
+    probabilities = [float(p) for p in found[0]]
     return _Answer(max(range(len(probabilities)), key=probabilities.__getitem__), probabilities)
 
 

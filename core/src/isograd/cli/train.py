@@ -226,6 +226,7 @@ def _train(
             nesterov=run.training.nesterov,
             weight_decay=run.training.weight_decay,
             label_smoothing=run.training.label_smoothing,
+            averaging=run.training.averaging,
             shuffle=run.training.shuffle,
             drop_last=run.training.drop_last,
             early_stopping=run.training.early_stopping,

@@ -23,7 +23,7 @@ class Progress:
     Attributes
     ----------
     network : Network
-        Its parameters are those after the last finished step.
+        Its parameters are those after the last finished step, with averaging their averages.
     epoch, epochs : int
         The epoch, from 0, and how many there will be.
     step, steps : int

@@ -1,7 +1,8 @@
 """A network, and a run in progress if there is one, as a file.
 
-The arrays are named as in a run's state: parameters and layer state by path, velocities "velocity/PATH"; and
-those at the best validation accuracy "best/PATH". The document (see `tensor_file`) is
+The arrays are named as in a run's state: parameters and layer state by path, velocities "velocity/PATH",
+averages "average/PATH"; and what was evaluated at the best validation accuracy "best/PATH". The document (see
+`tensor_file`) is
 
     {"format": 1, "isograd": VERSION,
      "network": {"layers": ..., "input_shape": ..., "dtype": ..., "seed": ..., "init": ...},
@@ -35,7 +36,7 @@ from isograd.training import schedules, tensor_file
 from isograd.training.checks import checked_seed, number, whole
 from isograd.training.history import History
 from isograd.training.plan import ADDED, AGREEMENT, Plan
-from isograd.training.state import Arrays, TrainingState, velocity_shapes
+from isograd.training.state import Arrays, TrainingState, average_shapes, evaluated, velocity_shapes
 
 if TYPE_CHECKING:
     from isograd.network import Network
@@ -56,7 +57,7 @@ class Contents:
     seed : int
     init : str, Initialiser or callable
     arrays : dict of path to ndarray
-        Parameters and layer state.
+        Parameters and layer state; of a run with averaging, their averages.
     training : TrainingState, optional
     """
 
@@ -213,13 +214,16 @@ def _contents(document: Mapping[str, Any], arrays: Arrays) -> Contents:
         names = ("epoch", "step", "cost_sum", "seconds", "best", "history", "agreement", "backend")
         check_keys("training", training, names)
         agreement = _agreement(training)
-        shapes |= velocity_shapes(architecture, number("momentum", agreement["momentum"], least=0, below=1))
+        momentum, averaging = (
+            number(name, agreement[name], least=0, below=1) for name in ("momentum", "averaging")
+        )
+        shapes |= velocity_shapes(architecture, momentum) | average_shapes(architecture, averaging)
         if typed("best", training["best"], bool):
             shapes |= {BEST + path: shapes[path] for path in paths}
     check_arrays(arrays, shapes, architecture.dtype)
     return replace(
         described,
-        arrays={path: arrays[path] for path in paths},
+        arrays=evaluated(architecture, arrays),
         training=None if training is None else _training_from_data(training, arrays),
     )
 

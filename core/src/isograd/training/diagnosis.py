@@ -16,7 +16,7 @@ from isograd.errors import NonFiniteError
 from isograd.graph import Function, Tensor, grad, simplify
 from isograd.training.draws import Chunk
 from isograd.training.state import Arrays, all_finite
-from isograd.training.step import VELOCITY, StepGraph, run_steps
+from isograd.training.step import AVERAGE, VELOCITY, StepGraph, run_steps
 
 _NOT_REPRODUCED = ("unknown", "something that a second computation did not reproduce, in some layer")
 
@@ -132,7 +132,7 @@ def _values(
 def _first_in_update(failed: FailedChunk, moved: Arrays) -> tuple[str, str]:
     """Where only the new values are not finite."""
     for path in failed.graph.state:
-        for name in (path, VELOCITY + path):
+        for name in (path, VELOCITY + path, AVERAGE + path):
             if name in moved and not np.isfinite(moved[name]).all():
                 return path.partition(".")[0], "the update"
     return _NOT_REPRODUCED

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from isograd import evaluation
 from isograd.architecture import Architecture
 from isograd.data import Dataset, as_dataset
 from isograd.data.expanded import Expanded, held
@@ -35,6 +36,7 @@ AGREEMENT = (
     "nesterov",
     "weight_decay",
     "label_smoothing",
+    "averaging",
     "shuffle",
     "drop_last",
     "early_stopping",
@@ -43,7 +45,13 @@ AGREEMENT = (
     "augmentation",
 )
 # Those that came later than the file format, with what every run did before.
-ADDED: dict[str, Any] = {"weight_decay": 0.0, "label_smoothing": 0.0, "augmentation": [], "tested": "best"}
+ADDED: dict[str, Any] = {
+    "weight_decay": 0.0,
+    "label_smoothing": 0.0,
+    "averaging": 0.0,
+    "augmentation": [],
+    "tested": "best",
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ class Plan:
     nesterov: bool
     weight_decay: float
     label_smoothing: float
+    averaging: float
     shuffle: bool
     drop_last: bool
     early_stopping: int | None
@@ -120,6 +129,7 @@ class Plan:
             self.nesterov,
             self.weight_decay,
             self.label_smoothing,
+            self.averaging,
         )
 
     def etas_in(self, epoch: int) -> npt.NDArray[np.float64]:
@@ -171,6 +181,7 @@ def make_plan(
     nesterov: bool,
     weight_decay: float,
     label_smoothing: float,
+    averaging: float,
     shuffle: bool,
     drop_last: bool,
     early_stopping: int | None,
@@ -205,6 +216,7 @@ def make_plan(
         nesterov=flag("nesterov", nesterov),
         weight_decay=number("weight_decay", weight_decay, least=0),
         label_smoothing=number("label_smoothing", label_smoothing, least=0, below=1),
+        averaging=number("averaging", averaging, least=0, below=1),
         shuffle=flag("shuffle", shuffle),
         drop_last=flag("drop_last", drop_last),
         early_stopping=optional_whole("early_stopping", early_stopping, 1),
@@ -267,6 +279,18 @@ def checked_data(architecture: Architecture, value: Any, argument: str) -> Datas
             f"the network has {classes} classes, 0 to {classes - 1}"
         )
     return data
+
+
+def checked_shifts(architecture: Architecture, data: Dataset, shifts: object) -> int:
+    """The argument `shifts`: 0, or of images a whole number below their height and width."""
+    checked = whole("shifts", shifts, 0)
+    if checked:
+        _, height, width = evaluation.image_shape(architecture, data)
+        if checked >= min(height, width):
+            raise ArgumentError(
+                f"shifts is {checked}; expected less than the images' height and width, {height} and {width}"
+            )
+    return checked
 
 
 def _checked_eta(eta: object) -> schedules.Eta:

@@ -23,8 +23,16 @@ from isograd.training.draws import Chunk, draw, epoch_order, steps_that_fit
 from isograd.training.history import EpochRecord, History, Stopped
 from isograd.training.interrupts import DeferredInterrupt
 from isograd.training.plan import Plan
-from isograd.training.state import Arrays, TrainingState, all_finite, velocity_shapes
+from isograd.training.state import (
+    Arrays,
+    TrainingState,
+    all_finite,
+    average_shapes,
+    evaluated,
+    velocity_shapes,
+)
 from isograd.training.step import (
+    AVERAGE,
     NativeStep,
     StepGraph,
     execution,
@@ -84,19 +92,23 @@ class Run:
             self._epoch()  # checks eta while nothing has changed yet
 
     def _first_state(self) -> TrainingState:
-        network = self._network
-        shapes = velocity_shapes(network.architecture, self._plan.momentum)
+        network, plan = self._network, self._plan
+        shapes = velocity_shapes(network.architecture, plan.momentum)
         velocities = {name: np.zeros(shape, network.dtype) for name, shape in shapes.items()}
         arrays = {name: array.copy() for name, array in network.checked_arrays().items()}
+        averages = {
+            name: arrays[name.removeprefix(AVERAGE)].copy()
+            for name in average_shapes(network.architecture, plan.averaging)
+        }
         return TrainingState(
             epoch=0,
             step=0,
             cost_sum=0.0,
             seconds=0.0,
-            arrays=arrays | velocities,
+            arrays=arrays | velocities | averages,
             best=None,
             history=History(),
-            agreement=self._plan.agreement,
+            agreement=plan.agreement,
             backend=self._provenance(),
         )
 
@@ -117,7 +129,7 @@ class Run:
         """Run to the end, or to where something stops it."""
         network, now = self._network, self._now
         network.training = None
-        network.adopt(now.arrays)
+        network.adopt(evaluated(network.architecture, now.arrays))
         with DeferredInterrupt() as interrupt:
             asked = self._tell("on_start", 0.0)
             now.history.stopped = self._reason(asked, interrupt)
@@ -171,7 +183,7 @@ class Run:
             now.cost_sum += cost
         if self._left is not None:
             self._left -= chunk.steps
-        self._network.adopt(arrays)
+        self._network.adopt(evaluated(self._network.architecture, arrays))
         asked = self._tell("on_chunk", mean_cost(outputs["cost"]))
         if now.step == self._plan.steps:
             asked = self._finish_epoch(mean_cost(outputs["cost"])) or asked
@@ -238,7 +250,7 @@ class Run:
             measured=measured,
         )
         if is_best and accuracy is not None:
-            now.best = {path: now.arrays[path] for path in self._network.architecture.array_shapes}
+            now.best = evaluated(self._network.architecture, now.arrays)
         now.history.epochs.append(record)
         now.epoch, now.step, now.cost_sum, now.seconds = now.epoch + 1, 0, 0.0, 0.0
         return any_stop([callback.on_epoch(record) for callback in plan.callbacks])
@@ -248,8 +260,7 @@ class Run:
         evaluator = self._evaluators.get(name)
         if evaluator is None:
             return None, None
-        paths = self._network.architecture.array_shapes
-        outputs = evaluator({path: self._state[path] for path in paths})
+        outputs = evaluator(evaluated(self._network.architecture, self._state))
         return evaluator.accuracy(outputs["class"]), mean_cost(outputs["cost"])
 
     def _tell(self, hook: Hook, cost: float) -> bool:

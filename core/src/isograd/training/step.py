@@ -12,6 +12,11 @@ With the gradient g of the cost, the learning rate eta and momentum mu, each par
   u' = u + mu * v' - eta * g(u). Where eta does not change that is PyTorch's form too, v = -eta * buffer.
 
 All are computed from the old values and applied at once.
+
+With averaging d each parameter, and each array of layer state, has an average a beside it (Polyak and
+Juditsky, "Acceleration of stochastic approximation by averaging", 1992; here with exponential weights, as in
+Tarvainen and Valpola, "Mean teachers are better role models", NIPS 2017, section 2). It begins as the array
+does and takes no part in the step: a' = a + (1 - d) * (w' - a), with w' the array's new value.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from isograd.data import Dataset
 from isograd.graph import Function, Tensor, gather, grad, log_likelihood, simplify, variable
 
 VELOCITY = "velocity/"
+AVERAGE = "average/"
 MASK = "mask/"
 IMAGES = "images"
 GRADIENT = "gradient/"
@@ -50,6 +56,8 @@ class StepOptions:
         What is added to `decay` in the gradients, and not in the cost.
     label_smoothing : float
         As in `graph.log_likelihood`.
+    averaging : float
+        d; 0 keeps no averages.
     """
 
     mini_batch_size: int
@@ -58,6 +66,7 @@ class StepOptions:
     nesterov: bool = False
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
+    averaging: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ def step_graph(
 
 
 def step_function(graph: StepGraph) -> Function:
-    """The whole step: output "cost", and updates of parameters, velocities and layer state.
+    """The whole step: output "cost", and updates of parameters, velocities, layer state and averages.
 
     Beside those of the graph it has the input "eta", shape (). The term decay * w, the gradient of the L2
     cost, is added to the data cost's gradient as such: half the work of deriving it. To it comes
@@ -147,12 +156,14 @@ def step_function(graph: StepGraph) -> Function:
     updates = _updates(
         graph.architecture, graph.options, graph.parameters, graph.gradients(), velocities, eta
     )
+    updates = graph.new_state | updates
+    averages, averaged = _averages(graph.options, graph.state, updates)
     return simplify(
         Function(
             {**graph.inputs, "eta": eta},
             {"cost": graph.cost},
-            graph.state | {v.name: v for v in velocities.values()},
-            graph.new_state | updates,
+            graph.state | {v.name: v for v in velocities.values()} | averages,
+            updates | averaged,
         )
     )
 
@@ -216,10 +227,13 @@ def execution(backend: Backend, executable: Executable) -> str:
 def gradient_function(graph: StepGraph) -> Function:
     """What a native gradient is taken of: outputs "cost" and "data_cost", and updates of the layer state.
 
-    It is not simplified: `stop_gradient` means something to who differentiates it.
+    The averages of the layer state are updated here, those of the parameters where these are. It is not
+    simplified: `stop_gradient` means something to who differentiates it.
     """
     outputs = {"cost": graph.cost, "data_cost": graph.data_cost}
-    return Function(graph.inputs, outputs, graph.state, graph.new_state)
+    layer_state = {path: graph.state[path] for path in graph.architecture.state}
+    averages, averaged = _averages(graph.options, layer_state, graph.new_state)
+    return Function(graph.inputs, outputs, graph.state | averages, graph.new_state | averaged)
 
 
 def update_function(architecture: Architecture, options: StepOptions) -> Function:
@@ -232,12 +246,13 @@ def update_function(architecture: Architecture, options: StepOptions) -> Functio
     }
     velocities = _velocities(architecture, options)
     updates = _updates(architecture, options, parameters, gradients, velocities, eta)
+    averages, averaged = _averages(options, parameters, updates)
     return simplify(
         Function(
             {g.name: g for g in gradients.values()} | {"eta": eta},
             {},
-            parameters | {v.name: v for v in velocities.values()},
-            updates,
+            parameters | {v.name: v for v in velocities.values()} | averages,
+            updates | averaged,
         )
     )
 
@@ -276,3 +291,18 @@ def _updates(
         updates[VELOCITY + path] = v
         updates[path] = w + options.momentum * v - eta * g if options.nesterov else w + v
     return updates
+
+
+def _averages(
+    options: StepOptions, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The averages of some arrays, and their updates, by name; `after` has the arrays that change."""
+    if not options.averaging:
+        return {}, {}
+    averages = {AVERAGE + path: variable(AVERAGE + path, w.shape, w.dtype) for path, w in before.items()}
+    share = 1 - options.averaging
+    updates: dict[str, Tensor] = {}
+    for path, w in before.items():
+        a = averages[AVERAGE + path]
+        updates[AVERAGE + path] = a + share * (after.get(path, w) - a)
+    return averages, updates

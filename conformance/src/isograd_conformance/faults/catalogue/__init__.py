@@ -11,6 +11,7 @@ from isograd_conformance.faults.catalogue import (
     native,
     poolings,
     primitives,
+    recipes,
     refusals,
     stepping,
     structure,
@@ -23,7 +24,7 @@ from isograd_conformance.faults.fault import Fault, Variant
 
 _MODULES = (
     *(structure, primitives, contractions, poolings, updates, execution, stepping, caching, transfers),
-    *(refusals, capabilities, native, training, derivation),
+    *(refusals, capabilities, native, training, recipes, derivation),
 )
 
 ALL: tuple[Fault, ...] = tuple(fault for module in _MODULES for fault in module.FAULTS)

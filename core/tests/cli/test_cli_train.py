@@ -57,6 +57,17 @@ def test_the_run_file_in_the_folder_has_every_setting_resolved(invoke: Invoke, f
     assert saved == expected
 
 
+def test_every_recipe_of_a_run_file_reaches_the_run(invoke: Invoke, folder: Path) -> None:
+    recipe = {"weight_decay": 0.01, "label_smoothing": 0.25, "averaging": 0.75, "momentum": 0.5}
+    lines = "".join(f"{name} = {value}\n" for name, value in recipe.items())
+    text = (folder / "run.toml").read_text().replace("eta = 0.5\n", f"eta = 0.5\n{lines}")
+    (folder / "run.toml").write_text(text)
+    invoke("train", "run.toml")
+    training = Network.load(folder / "runs" / "tiny" / "checkpoint.safetensors").training
+    assert training is not None
+    assert {name: training.agreement[name] for name in recipe} == recipe
+
+
 def test_the_run_file_in_the_folder_repeats_the_run(invoke: Invoke, folder: Path) -> None:
     invoke("train", "run.toml", "--init", "he", "--momentum", "0.5", "--out", "first")
     invoke("train", "first", "--out", "second")

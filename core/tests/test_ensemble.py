@@ -146,6 +146,20 @@ def test_the_data_pass_through_each_network_once_in_chunks() -> None:
     assert whole.votes[:, -1:].tolist() == last.votes.tolist()
 
 
+@settings(max_examples=5)
+@given(shifts=st.integers(0, 2), seed=st.integers(0, 99))
+def test_with_shifts_each_network_votes_by_its_mean_over_the_shifts(shifts: int, seed: int) -> None:
+    layers = [FullyConnected(2), Softmax(CLASSES, weight_init="n_in")]
+    ensemble = Ensemble([Network(layers, (1, 3, 3), seed + i) for i in range(2)])
+    x = np.random.default_rng(seed).uniform(-1, 1, (3, 1, 3, 3))
+    ballot = ensemble.ballot(x, backend=BACKEND, shifts=shifts)
+    total = np.zeros(ballot.probabilities.shape)
+    for one, votes in zip(ensemble.networks, ballot.votes, strict=True):
+        assert votes.tolist() == one.predict(x, backend=BACKEND, shifts=shifts).tolist()
+        total += one.predict_proba(x, backend=BACKEND, shifts=shifts)
+    assert ballot.probabilities.tobytes() == (total / 2).tobytes()
+
+
 def test_an_ensemble_shows_what_it_has() -> None:
     networks = [network(seed) for seed in range(2)]
     ensemble = isograd.Ensemble(networks)

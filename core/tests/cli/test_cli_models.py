@@ -61,6 +61,7 @@ def test_evaluate_gives_each_networks_accuracy_and_the_votes(
     assert json.loads(invoke(*arguments, "--json").stdout) == {
         "split": split,
         "examples": n,
+        "shifts": 0,
         "vote": vote,
         "networks": [{"accuracy": (n - k) / n, "errors": k} for k in wrong],
         "accuracy": ensemble.accuracy(data, vote, backend=BACKEND),

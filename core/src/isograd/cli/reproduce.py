@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +51,14 @@ def reproduce(
     threads: Annotated[
         int | None, typer.Option(min=1, help="How many each run may use; by default 1.")
     ] = None,
+    diagnostics: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="EXAMPLES",
+            help="Measure gradients, units and overfitting on so many training examples, for the report.",
+        ),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="How many runs to train at a time.")] = 1,
     backend: BackendOption = None,
     out: Annotated[
@@ -79,7 +87,9 @@ def reproduce(
         return
     if not 0 < epochs_scale < float("inf"):
         raise ArgumentError(f"--epochs-scale is {epochs_scale}; expected a finite number above 0")
-    settings = _Settings(runs, epochs_scale, threads, backend, out or RUNS / f"reproduce-{collection}")
+    settings = _Settings(
+        runs, epochs_scale, threads, diagnostics, backend, out or RUNS / f"reproduce-{collection}"
+    )
     failed: dict[Path, str] = {}
     interrupted = False
     try:
@@ -100,14 +110,20 @@ class _Settings:
     runs: int
     epochs_scale: float
     threads: int | None
+    diagnostics: int | None
     backend: str | None
     out: Path
 
     def jobs(self, experiment: Experiment) -> list[Job]:
         """The runs of an experiment, by seed."""
+        chosen = {
+            "backend": self.backend,
+            "threads": self.threads,
+            "training.diagnostics": self.diagnostics,
+        }
         return [
             Job(
-                replace(experiment.run(seed, self.epochs_scale), backend=self.backend, threads=self.threads),
+                experiment.run(seed, self.epochs_scale).override(chosen),
                 self.out / experiment.folder / f"seed-{seed}",
             )
             for seed in range(experiment.members or self.runs)

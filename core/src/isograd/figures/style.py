@@ -32,6 +32,8 @@ MISTAKE = "#D55E00"
 
 DPI = 200
 PAGE_DPI = 144
+# Of a page, to an inch of a figure.
+PAGE_PIXELS = 96
 PAGE_COLOURS = 48
 
 
@@ -68,7 +70,7 @@ def by_epoch(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch", color=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.tick_params(colors=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color=FAINT, alpha=0.3, linewidth=0.6)

@@ -121,6 +121,10 @@ _CHAPTER6 = (
         members=5,
         trained_as="double_fc_dropout",
     ),
+    Experiment(
+        "deep_sigmoid", "chapter6/deep_sigmoid", "four hidden layers of sigmoids", group="unstable_gradient"
+    ),
+    Experiment("deep_relu", "chapter6/deep_relu", "four hidden layers of relu", group="unstable_gradient"),
     *_sweep("chapter6/dbl_conv", 0.0),
     *_sweep("chapter6/dbl_conv_relu", 0.1),
 )

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isograd.data import load_dataset
-from isograd.figures import plot_curves, plot_errors, plot_filters, plot_values
-from isograd.figures.style import figure_png
+from isograd.figures import (
+    plot_curves,
+    plot_errors,
+    plot_filters,
+    plot_measured,
+    plot_overfitting,
+    plot_values,
+)
+from isograd.figures.measured import MOST_PANELS
+from isograd.figures.style import PAGE_DPI, PAGE_PIXELS, figure_png
 from isograd.reproduction.results import Result
 from isograd.training import History
 
@@ -22,6 +30,15 @@ if TYPE_CHECKING:
 _MOST_CURVES = 15
 _MOST_MISTAKES = 64
 
+_MEASURED = {
+    "gradient_norm/": "Norms of the weights' gradients by layer",
+    "weight_norm/": "Norms of the weights by layer",
+    "update_ratio/": "The last step's update by the norm of the weights",
+    "dead/": "Relu units that are 0 for every example",
+    "saturated/": "Sigmoid and tanh units whose slope is below a twentieth of its largest",
+}
+_ENDINGS = dict.fromkeys(("gradient_norm/", "weight_norm/", "update_ratio/"), ".weight")
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -29,6 +46,11 @@ class Picture:
 
     caption: str
     png: bytes
+
+    @property
+    def width(self) -> int:
+        """In pixels of a page, of which a screen of high resolution has more: from the PNG's header."""
+        return int.from_bytes(self.png[16:20]) * PAGE_PIXELS // PAGE_DPI
 
 
 def draw(result: Result, checkpoint: Path | None) -> list[Picture]:
@@ -43,6 +65,8 @@ def draw(result: Result, checkpoint: Path | None) -> list[Picture]:
     pictures = []
     if curves := _curves({f"seed {run.seed}": run.history for run in result.runs[:_MOST_CURVES]}):
         pictures.append(Picture("Validation accuracy by epoch.", figure_png(curves)))
+    if result.chosen is not None and any(record.measured for record in result.chosen.history.epochs):
+        pictures += _diagnostics(result.chosen.history)
     if result.mistakes:
         pictures.append(_mistakes(result))
     if checkpoint is not None and not result.experiment.members:
@@ -58,6 +82,12 @@ def draw_group(results: Sequence[Result]) -> list[Picture]:
     pictures = []
     if curves := _curves(dict(list(histories.items())[:_MOST_CURVES])):
         pictures.append(Picture("Validation accuracy by epoch, of the chosen runs.", figure_png(curves)))
+    watched = {
+        name: history for name, history in histories.items() if any(r.measured for r in history.epochs)
+    }
+    if 1 < len(watched) <= MOST_PANELS:
+        gradients = plot_measured(watched, "gradient_norm/", ending=".bias")
+        pictures.append(Picture("Norms of the biases' gradients by layer.", figure_png(gradients)))
     if len(tests) > 2:
         values = plot_values(tests, "test accuracy (%)")
         pictures.append(Picture("Test accuracy of the chosen runs.", figure_png(values)))
@@ -71,6 +101,20 @@ def _curves(histories: Mapping[str, History]) -> Figure | None:
         if any(record.validation_accuracy is not None for record in history.epochs)
     }
     return plot_curves(measured) if measured else None
+
+
+def _diagnostics(history: History) -> Iterator[Picture]:
+    """Of a run that was watched by `isograd.training.Diagnostics`."""
+    if any(record.validation_cost is not None for record in history.epochs):
+        yield Picture(
+            "Training against validation, of the chosen run.", figure_png(plot_overfitting(history))
+        )
+    for prefix, caption in _MEASURED.items():
+        ending = _ENDINGS.get(prefix, "")
+        names = {n for r in history.epochs for n in r.measured if n.startswith(prefix) and n.endswith(ending)}
+        if names:
+            figure = plot_measured(history, prefix, ending=ending)
+            yield Picture(f"{caption}, of the chosen run.", figure_png(figure))
 
 
 def _mistakes(result: Result) -> Picture:

@@ -140,7 +140,8 @@ class Result:
     @property
     def extent(self) -> str:
         """ "full", or how it was scaled."""
-        return f"scaled to {self.run.training.epochs} epochs" if self.scaled else "full"
+        epochs = self.run.training.epochs
+        return f"scaled to {epochs} epoch{'s' if epochs > 1 else ''}" if self.scaled else "full"
 
     def to_data(self) -> dict[str, Any]:
         """Plain data, as the report in JSON has it."""

@@ -152,7 +152,7 @@ def _train(jobs: Sequence[Job], workers: int, as_json: bool) -> dict[Path, str]:
 
     def told(job: Job, event: Mapping[str, Any]) -> None:
         if as_json:
-            print_json(folder=str(job.folder), **event)
+            print_json(job=str(job.folder), **event)
             return
         name = f"{job.folder.parent.name}, {job.folder.name}"
         if event["event"] == "epoch":

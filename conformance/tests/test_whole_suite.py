@@ -58,5 +58,5 @@ def test_a_right_backend_of_few_dtypes_passes(dtypes: str, unregistered: pytest.
         capabilities = replace(ReferenceBackend.capabilities, dtypes=frozenset(dtypes.split()))
 
     with plugins.registered(BackendDescriptor("few", "few dtypes", Few, dtypes=tuple(dtypes.split()))):
-        few = ("--backend", "few", "--conformance-scale", "0.4")
+        few = ("--backend", "few", "--conformance-scale", "0.2")
         assert run(unregistered, *few).parseoutcomes()["passed"] > 200

@@ -26,6 +26,7 @@ TEST_TOOLS = [
     "scipy",
     "pillow",
     "matplotlib",
+    "jinja2",
 ]
 SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
@@ -143,7 +144,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """mypy in strict mode over all distributions."""
     folders = [*CORE, "conformance", *backend_folders()]
-    install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow")
+    install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow", "jinja2")
     session.run("mypy", *(f"{folder}/src" for folder in folders), "noxfile.py")
 
 

@@ -133,6 +133,20 @@ def example(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Pages as Chromium shows them, which has to be installed; arguments go to pytest.
+
+    With `--screenshots` among them, docs/figures gets a picture of each page of docs/results.
+    """
+    install(session, [*CORE, "conformance"], *TEST_TOOLS, "playwright>=1.49")
+    others = [argument for argument in session.posargs if argument != "--screenshots"]
+    tests = ("core/tests/pages", "conformance/tests/test_pages_in_a_browser.py")
+    session.run("pytest", *tests, *others, env={**ONE_THREAD, "ISOGRAD_BROWSER": "required"})
+    if "--screenshots" in session.posargs:
+        session.run("python", "-m", "isograd.pages.browser", "docs/results", "docs/figures")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style: ruff's rules and its format."""
     session.install(*PIP, "ruff>=0.9")

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isograd.architecture import Architecture
 from isograd.errors import ArgumentError
+from isograd.figures.style import LOOKS
 from isograd.reproduction import COLLECTIONS, Experiment, find_experiments
 from isograd.runs import presets
 from isograd.training.schedules import StepSchedule
@@ -59,6 +61,13 @@ def test_the_names_of_experiments_and_groups_are_all_different() -> None:
         names = [experiment.name for experiment in experiments]
         groups = {experiment.group for experiment in experiments if experiment.group}
         assert len({*names, *groups}) == len(names) + len(groups)
+
+
+@pytest.mark.parametrize(("collection", "experiment"), EVERY)
+def test_the_report_can_draw_a_line_for_each_weight(collection: str, experiment: Experiment) -> None:
+    run = experiment.run(0)
+    parameters = Architecture(run.layers(), run.network.input_shape, run.dtype).parameters
+    assert len([path for path in parameters if path.endswith(".weight")]) <= LOOKS
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)

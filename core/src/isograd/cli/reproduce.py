@@ -107,9 +107,12 @@ def reproduce(
             failed = _train(asked, jobs, as_json)
         except KeyboardInterrupt:
             interrupted = True
+            typer.echo(
+                "interrupted; the same command goes on. Reporting on what is finished, which Ctrl-C ends too",
+                err=True,
+            )
     _show(_report(collection, experiments, settings, failed), settings.out, as_json)
     if interrupted:
-        typer.echo("interrupted; the same command goes on", err=True)
         raise typer.Exit(130)
     if failed:
         runs_failed = f"{len(failed)} of {len(asked)} runs failed, which the same command tries again"

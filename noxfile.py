@@ -26,6 +26,7 @@ TEST_TOOLS = [
     "scipy",
     "pillow",
     "matplotlib",
+    "jinja2",
 ]
 SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
 # The tests' matrices are tiny: threads would only wait for each other.
@@ -144,6 +145,20 @@ def example(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Pages as Chromium shows them, which has to be installed; arguments go to pytest.
+
+    With `--screenshots` among them, docs/figures gets a picture of each page of docs/results.
+    """
+    install(session, [*CORE, "conformance"], *TEST_TOOLS, "playwright>=1.49")
+    others = [argument for argument in session.posargs if argument != "--screenshots"]
+    tests = ("core/tests/pages", "conformance/tests/test_pages_in_a_browser.py")
+    session.run("pytest", *tests, *others, env={**ONE_THREAD, "ISOGRAD_BROWSER": "required"})
+    if "--screenshots" in session.posargs:
+        session.run("python", "-m", "isograd.pages.browser", "docs/results", "docs/figures")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style: ruff's rules and its format."""
     session.install(*PIP, "ruff>=0.9")
@@ -155,7 +170,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """mypy in strict mode over all distributions."""
     folders = [*CORE, "conformance", *backend_folders()]
-    install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow")
+    install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow", "jinja2")
     session.run("mypy", *(f"{folder}/src" for folder in folders), "noxfile.py")
 
 

@@ -14,6 +14,7 @@ import isograd
 from isograd import plugins
 from isograd.data import Dataset, DatasetSplits
 from isograd.plugins import BackendDescriptor
+from isograd.reproduction import COLLECTIONS
 from isograd.runs import parse_run
 from isograd.testing import ReferenceBackend
 from isograd.training import Triangular
@@ -51,6 +52,20 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
     assert missing == []
+
+
+def test_the_page_on_reproduction_lists_the_experiments() -> None:
+    table = ["| | name | group | preset | changed | epochs | networks | reported |", f"|{'---|' * 8}"]
+    for collection, experiments in COLLECTIONS.items():
+        for e in experiments:
+            changed = ", ".join(f"{key.partition('.')[2]} = {value:g}" for key, value in e.changes.items())
+            figures = (e.run(0).training.epochs, e.members or "", e.reported and f"{e.reported:.2f}")
+            cells = (collection, f"`{e.name}`", e.group, f"`{e.preset}`", changed, *figures)
+            table.append(f"| {' | '.join('' if cell is None else str(cell) for cell in cells)} |")
+    page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
+    assert page.partition("## The experiments")[2].partition("\n\n")[2].partition("\n\n")[2] == (
+        "\n".join(table) + "\n"
+    )
 
 
 def test_the_graph_example_of_the_readme_runs() -> None:

@@ -76,6 +76,8 @@ def test_listing_installed_plugins_imports_no_framework(tmp_path: Path, search_p
     run(LISTING.format(site=str(tmp_path)), search_path)
 
 
-@pytest.mark.parametrize("module", ["isograd.plugins", "isograd.backend", "isograd.backend_choice"])
-def test_the_plugin_system_and_the_contract_do_without_numpy(module: str, search_path: str) -> None:
+@pytest.mark.parametrize(
+    "module", ["isograd.plugins", "isograd.backend", "isograd.backend_choice", "isograd.cli.reproduce"]
+)
+def test_the_plugin_system_the_contract_and_a_command_do_without_numpy(module: str, search_path: str) -> None:
     run(f"import {module}\nassert 'numpy' not in sys.modules", search_path)

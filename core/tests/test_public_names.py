@@ -13,6 +13,7 @@ PACKAGES = [
     "isograd.graph",
     "isograd.layers",
     "isograd.plugins",
+    "isograd.reproduction",
     "isograd.training",
 ]
 

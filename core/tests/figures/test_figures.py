@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from isograd import figures
 from isograd.data import Dataset
 from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError, ShapeError, UnsupportedError
-from isograd.figures.style import COLOURS, PAPER
+from isograd.figures.style import COLOURS, PAGE_COLOURS, PAGE_DPI, PAPER, figure_png
 from isograd.training import EpochRecord, History
 
 pytest.importorskip("matplotlib")
@@ -189,6 +190,44 @@ def test_overfitting_shows_training_against_validation_and_marks_the_opening(ope
         assert marks == ([1] if opens else [])
 
 
+@settings(max_examples=8)
+@given(values=st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
+def test_values_are_points_in_their_order_from_the_top_with_their_numbers(values: list[float]) -> None:
+    named = {f"name {i}": value for i, value in enumerate(values)}
+    (axes,) = figures.plot_values(named, "accuracy (%)").axes
+    (line,) = axes.lines
+    assert points(line) == [(value, place) for place, value in enumerate(values)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(named)
+    assert axes.yaxis_inverted()
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [
+        (f"{value:.2f}", (value, place)) for place, value in enumerate(values)
+    ]
+    assert axes.get_xlabel() == "accuracy (%)"
+
+
+def test_the_numbers_of_values_are_inside_the_figure() -> None:
+    figure = figures.plot_values({"a long name of an experiment": 99.23, "b": 97.8, "c": 99.67}, "accuracy")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for text in (*axes.texts, *axes.get_yticklabels()):
+        box = text.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
+def test_a_png_of_a_page_is_the_figure_in_few_colours_and_without_transparency() -> None:
+    image = pytest.importorskip("PIL.Image")
+    figure = figures.plot_filters(np.arange(50.0).reshape(2, 1, 5, 5))
+    width, height = figure.get_size_inches()
+    with image.open(BytesIO(figure_png(figure))) as drawn:
+        assert drawn.format == "PNG"
+        assert abs(drawn.width - PAGE_DPI * width) <= 1
+        assert abs(drawn.height - PAGE_DPI * height) <= 1
+        assert len(drawn.getcolors()) <= PAGE_COLOURS
+        assert "transparency" not in drawn.info
+        assert drawn.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
     # WCAG 2.1, success criterion 1.4.11: graphical objects need 3 to 1.
     assert min(contrast(colour, PAPER) for colour in COLOURS) >= 3
@@ -223,6 +262,10 @@ def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
             "16 measured names begin with 'a/'",
         ),
         (lambda: figures.plot_overfitting(measured_of({})), ArgumentError, "no epoch with both"),
+        (lambda: figures.plot_values({}, "x"), ArgumentError, "values has 0 entries; expected 1 to 60"),
+        (lambda: figures.plot_values([1.0], "x"), ArgumentTypeError, "values is a list"),  # type: ignore[arg-type]
+        (lambda: figures.plot_values({"a": True}, "x"), ArgumentTypeError, r"values\['a'\] is True"),
+        (lambda: figures.plot_values({"a": 1.0, "b": np.nan}, "x"), ArgumentError, r"values\['b'\] is nan"),
         (lambda: figures.plot_curves([]), ArgumentTypeError, "histories is a list"),
         (lambda: figures.plot_curves({"a": 1}), ArgumentTypeError, r"histories\['a'\] is a int"),
         (lambda: figures.plot_curves({"a": history_of([None])}), ArgumentError, "no epoch with"),

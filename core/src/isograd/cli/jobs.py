@@ -158,8 +158,8 @@ def train_all(
 ) -> list[Outcome]:
     """Train what is not trained yet, so many runs at a time; the outcomes in the order of the jobs.
 
-    A job that is over is left alone, one that was interrupted goes on from its checkpoint, one that failed
-    begins again. A failure does not keep the others from being trained.
+    A job that is over is left alone, one that was interrupted or failed goes on from its checkpoint, or
+    begins again where it has none. A failure does not keep the others from being trained.
 
     Parameters
     ----------

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isograd.cli.evaluate import BackendOption
-from isograd.cli.folders import CHECKPOINT, RUNS, write_text
+from isograd.cli.folders import CHECKPOINT, RUNS, made, write_text
 from isograd.cli.jobs import Job, train_all
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
 from isograd.cli.threads import one_thread
-from isograd.errors import ArgumentError, IsogradError
+from isograd.errors import ArgumentError, IsogradError, UnsupportedError
 from isograd.reproduction.experiments import COLLECTIONS, Experiment, find_experiments
 
 if TYPE_CHECKING:
     from isograd.reproduction.results import Report, Result
     from isograd.training import History
+
+# What the report is made with: its name, and the module.
+_TOOLS = {"matplotlib": "matplotlib", "Jinja": "jinja2"}
 
 
 def _names(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -77,7 +81,10 @@ def reproduce(
     goes on: the same command, after Ctrl-C or a crash, does the rest. DIR then holds report.html (one page,
     with figures), report.md and report.json.
 
-    As in the chapter, of several runs the one with the best validation accuracy counts.
+    As in the chapter, of several runs the one with the best validation accuracy counts; of mnist, whose
+    networks are tested once, the mean.
+
+    The exit code is 1 if a run failed; the others are trained and in the report.
 
     Needs matplotlib and Jinja, the extra isograd\\[report].
     """
@@ -85,24 +92,31 @@ def reproduce(
     if listed:
         print_rows([_listing(experiment) for experiment in experiments], as_json)
         return
-    if not 0 < epochs_scale < float("inf"):
-        raise ArgumentError(f"--epochs-scale is {epochs_scale}; expected a finite number above 0")
     settings = _Settings(
         runs, epochs_scale, threads, diagnostics, backend, out or RUNS / f"reproduce-{collection}"
     )
+    asked = settings.all_jobs(experiments)
+    _check_tools(backend)
     failed: dict[Path, str] = {}
     interrupted = False
-    try:
-        if not report_only:
-            failed = _train(settings.all_jobs(experiments), jobs, as_json)
-    except KeyboardInterrupt:
-        interrupted = True
+    if report_only:
+        if all(job.history() is None for job in asked):
+            raise ArgumentError(f"--report-only: none of these runs is finished in {settings.out}")
+    else:
+        try:
+            failed = _train(asked, jobs, as_json)
+        except KeyboardInterrupt:
+            interrupted = True
+            typer.echo(
+                "interrupted; the same command goes on. Reporting on what is finished, which Ctrl-C ends too",
+                err=True,
+            )
     _show(_report(collection, experiments, settings, failed), settings.out, as_json)
     if interrupted:
-        typer.echo("interrupted; the same command goes on", err=True)
         raise typer.Exit(130)
     if failed:
-        raise IsogradError(f"{len(failed)} runs failed: {next(iter(failed.values()))}")
+        runs_failed = f"{len(failed)} of {len(asked)} runs failed, which the same command tries again"
+        raise IsogradError(f"{runs_failed}: " + "; ".join(f"{f}: {error}" for f, error in failed.items()))
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,24 @@ class _Settings:
         return list({job.folder: job for e in experiments for job in self.jobs(e)}.values())
 
 
+def _check_tools(backend: str | None) -> None:
+    """Raise now, not after hours of training, if the report could not be written.
+
+    Raises
+    ------
+    ArgumentError, UnsupportedError
+        If the backend can not be chosen, or what draws and writes is not installed.
+    """
+    from isograd.backend_choice import choose_backend
+
+    missing = [name for name, module in _TOOLS.items() if find_spec(module) is None]
+    if missing:
+        raise UnsupportedError(
+            f'the report needs {" and ".join(missing)}, not installed: pip install "isograd[report]"'
+        )
+    choose_backend(backend)
+
+
 def _listing(experiment: Experiment) -> dict[str, Any]:
     run = experiment.run(0)
     return {
@@ -152,7 +184,7 @@ def _train(jobs: Sequence[Job], workers: int, as_json: bool) -> dict[Path, str]:
 
     def told(job: Job, event: Mapping[str, Any]) -> None:
         if as_json:
-            print_json(job=str(job.folder), **event)
+            print_json(**{**event, "folder": str(job.folder)})  # that of the start is the same
             return
         name = f"{job.folder.parent.name}, {job.folder.name}"
         if event["event"] == "epoch":
@@ -162,14 +194,19 @@ def _train(jobs: Sequence[Job], workers: int, as_json: bool) -> dict[Path, str]:
         elif event["event"] == "end" and event.get("test_accuracy") is not None:
             print(f"{name}: test {percent(event['test_accuracy'])}", flush=True)
 
-    outcomes = train_all(jobs, workers, told)
-    return {outcome.job.folder: outcome.error for outcome in outcomes if outcome.error}
+    failed = {
+        outcome.job.folder: outcome.error for outcome in train_all(jobs, workers, told) if outcome.error
+    }
+    if as_json:
+        for folder, error in failed.items():
+            print_json(folder=str(folder), event="failed", error=error)
+    return failed
 
 
 def _report(
     collection: str, experiments: Sequence[Experiment], settings: _Settings, failed: Mapping[Path, str]
 ) -> Report:
-    """Gather what is trained, and write the three files of the report."""
+    """Gather what is trained, and write the three files of the report; all are made before one is written."""
     from isograd.backend_choice import choose_backend
     from isograd.reproduction import report as texts
     from isograd.reproduction.gather import make_report
@@ -178,9 +215,6 @@ def _report(
     with one_thread(choose_backend(settings.backend).backend):
         results = [_result(experiment, settings, failed) for experiment in experiments]
     report = make_report(collection, results)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    write_text(settings.out / "report.json", texts.to_json(report))
-    write_text(settings.out / "report.md", texts.to_markdown(report))
     pictures = {
         result.experiment.name: draw(result, _chosen_checkpoint(result, settings)) for result in results
     }
@@ -189,7 +223,14 @@ def _report(
         if result.experiment.group:
             groups.setdefault(result.experiment.group, []).append(result)
     drawn = {name: draw_group(members) for name, members in groups.items() if len(members) > 1}
-    write_text(settings.out / "report.html", texts.to_html(report, pictures, drawn))
+    files = {
+        "report.json": texts.to_json(report),
+        "report.md": texts.to_markdown(report),
+        "report.html": texts.to_html(report, pictures, drawn),
+    }
+    made(settings.out)
+    for name, text in files.items():
+        write_text(settings.out / name, text)
     return report
 
 
@@ -225,9 +266,18 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
 
     if as_json:
         for result in report.results:
-            keys = ("accuracy", "difference", "mean", "extent")
-            found = {key: value for key, value in result.to_data().items() if key in keys}
-            print_json(event="result", experiment=result.experiment.name, **found)
+            print_json(
+                event="result",
+                experiment=result.experiment.name,
+                accuracy=result.accuracy,
+                reported=result.experiment.reported,
+                difference=result.difference,
+                verdict=result.verdict,
+                mean=result.mean,
+                runs=len(result.runs),
+                wanted=result.wanted,
+                extent=result.extent,
+            )
         print_json(event="report", file=str(out / "report.html"))
         return
     print()

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from isograd.errors import ArgumentError
 from isograd.runs import RunFile, read_preset
 
+_LARGEST_SCALE = 1000
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -51,19 +53,32 @@ class Experiment:
     def run(self, seed: int, epochs_scale: float = 1.0) -> RunFile:
         """The run with a seed, its number of epochs multiplied by `epochs_scale` and rounded, at least 1.
 
-        A schedule that has its own number of epochs is scaled with them.
+        A schedule's own number of epochs is multiplied too, so that it stays as long as the run.
+
+        Raises
+        ------
+        ArgumentError
+            If epochs_scale is not above 0 and at most 1000.
         """
+        if not 0 < epochs_scale <= _LARGEST_SCALE:
+            raise ArgumentError(
+                f"epochs_scale is {epochs_scale}; expected a number above 0 and at most {_LARGEST_SCALE}"
+            )
         run = read_preset(self.preset).override({**self.changes, "seed": seed})
-        epochs = max(1, round(run.training.epochs * epochs_scale))
-        eta = run.training.eta
-        if isinstance(eta, dict) and eta.get("epochs") == run.training.epochs:
-            eta = {**eta, "epochs": epochs}
-        return replace(run, training=replace(run.training, epochs=epochs, eta=eta))
+        training = replace(run.training, epochs=_scaled(run.training.epochs, epochs_scale))
+        if isinstance(training.eta, dict) and "epochs" in training.eta:
+            eta = {**training.eta, "epochs": _scaled(training.eta["epochs"], epochs_scale)}
+            training = replace(training, eta=eta)
+        return replace(run, training=training)
 
     @property
     def folder(self) -> str:
         """The name of the folder of its runs."""
         return self.trained_as or self.name
+
+
+def _scaled(epochs: int, scale: float) -> int:
+    return max(1, round(epochs * scale))
 
 
 _LAMBDAS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)

@@ -57,11 +57,12 @@ def gather(
     splits = load_dataset(run.data.source, validation_size=run.data.validation_size) if runs else None
     if splits is not None and splits.test is not None and chosen is not None:
         checkpoints = {seed: checkpoint for seed, (_, checkpoint) in sorted(finished.items())}
-        networks = {seed: run.trained_network(path) for seed, path in checkpoints.items()}
         if not experiment.members:
-            mistakes = _mistakes(splits.test, networks[chosen.seed].predict(splits.test, backend=backend))
+            network = run.trained_network(checkpoints[chosen.seed])
+            mistakes = _mistakes(splits.test, network.predict(splits.test, backend=backend))
         elif len(runs) == wanted:
-            votes, mistakes = _vote([*networks.values()], splits.validation, splits.test, backend)
+            networks = [run.trained_network(path) for path in checkpoints.values()]
+            votes, mistakes = _vote(networks, splits.validation, splits.test, backend)
     return Result(experiment, run, scaled, wanted, runs, failed, votes, mistakes)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from isograd import pages
 from isograd.cli.output import plain_data
-from isograd.reproduction.results import Report, Result, Trained
+from isograd.reproduction.results import TOLERATED, Report, Result, Trained
 
 if TYPE_CHECKING:
     from isograd.reproduction.pictures import Picture
@@ -25,13 +25,16 @@ def to_json(report: Report) -> str:
 
 
 def to_markdown(report: Report) -> str:
-    """The table of a report, and a table of the runs."""
+    """The table of a report, and a table of each experiment's runs."""
     lines = [f"# {report.collection}: experiments run again", "", _provenance(report), ""]
     lines += _table(HEADINGS, [row(result) for result in report.results])
     for result in report.results:
-        lines += ["", f"## {result.experiment.name}", "", f"{sentence(result)}", ""]
-        lines += _table(RUN_HEADINGS, [run_row(run) for run in result.runs])
-        lines += [f"\nSeed {seed} failed: {error}" for seed, error in result.failed.items()]
+        lines += ["", f"## {result.experiment.name}", "", sentence(result)]
+        if result.runs:
+            lines += ["", *_table(RUN_HEADINGS, [run_row(run) for run in result.runs])]
+        for seed, error in result.failed.items():
+            said = " ".join(error.split()).replace("`", "'")
+            lines += ["", f"Seed {seed} failed: `{said}`"]
     return "\n".join(lines) + "\n"
 
 
@@ -51,6 +54,7 @@ def to_html(
         "reproduction.html.jinja",
         report=report,
         provenance=_provenance(report),
+        tolerated=TOLERATED,
         headings=HEADINGS,
         rows=[(result, row(result)) for result in report.results],
         run_headings=RUN_HEADINGS,
@@ -102,14 +106,18 @@ def sentence(result: Result) -> str:
         return f"{len(result.runs)} of {result.wanted} runs are finished."
     if experiment.figure == "mean":
         return (
-            f"The mean of {len(result.runs)} runs with a fixed number of epochs, each tested once, is "
+            f"The mean of {_runs(result)} with a fixed number of epochs, each tested once, is "
             f"{_percent(result.mean)} %."
         )
     return (
-        f"Of {len(result.runs)} runs, that of seed {chosen.seed} has the best validation accuracy; its test "
+        f"Of {_runs(result)}, that of seed {chosen.seed} has the best validation accuracy; its test "
         f"accuracy in epoch {chosen.epoch} is {_percent(chosen.test)} %. The mean of all is "
         f"{_percent(result.mean)} %."
     )
+
+
+def _runs(result: Result) -> str:
+    return f"{len(result.runs)} run{'s' if len(result.runs) > 1 else ''}"
 
 
 def _provenance(report: Report) -> str:
@@ -123,7 +131,12 @@ def _percent(share: float | None) -> str:
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     lines = [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-    return lines + [f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in rows]
+    return lines + [f"| {' | '.join(map(_cell, cells))} |" for cells in rows]
+
+
+def _cell(text: str) -> str:
+    """A text on one line, whose bars and tags are no markup."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _uri(picture: Picture) -> str:

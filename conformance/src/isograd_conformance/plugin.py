@@ -32,6 +32,7 @@ MARKERS = (
 pytest.register_assert_rewrite(
     "isograd_conformance.checks",
     "isograd_conformance.bounds.agreement",
+    "isograd_conformance.formulas",
     "isograd_conformance.networks",
 )
 

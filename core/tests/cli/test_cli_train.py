@@ -469,10 +469,10 @@ def test_early_stopping_is_told(invoke: Invoke, folder: Path) -> None:
 
 
 def test_presets_are_completed(invoke: Invoke) -> None:
-    from isograd.cli.train import _run_names
+    from isograd.cli.options import run_names
 
-    assert "chapter6/dbl_conv_relu" in _run_names("chap")
-    assert _run_names("nonsense") == []
+    assert "chapter6/dbl_conv_relu" in run_names("chap")
+    assert run_names("nonsense") == []
 
 
 def test_the_saved_run_file_parses_by_itself(invoke: Invoke, folder: Path) -> None:

@@ -119,6 +119,32 @@ def test_curves_have_a_line_for_each_run_that_no_other_looks_like(runs: list[lis
     assert len(looks) == len(runs)
 
 
+OPTIONAL = st.none() | st.floats(0, 1)
+
+
+@settings(max_examples=10)
+@given(epochs=st.lists(st.tuples(OPTIONAL, OPTIONAL, OPTIONAL), min_size=1, max_size=4))
+def test_a_history_shows_all_that_the_run_recorded_and_no_empty_panel(epochs: list[Any]) -> None:
+    records = [EpochRecord(i, float(i), 0.1, 1.0, 1.0, *measured) for i, measured in enumerate(epochs)]
+    figure = figures.plot_history(History(records))
+
+    def line(column: int, factor: int) -> list[tuple[float, float]]:
+        return [(i, factor * e[column]) for i, e in enumerate(epochs) if e[column] is not None]
+
+    every = [(float(i), float(i)) for i in range(len(epochs))]
+    expected = {
+        "cost": {"training, regularisation included": every, "validation": line(1, 1)},
+        "accuracy (%)": {"validation": line(0, 100), "test": line(2, 100)},
+    }
+    shown = {
+        axes.get_ylabel(): {line.get_label(): points(line) for line in axes.lines} for axes in figure.axes
+    }
+    measured = {title: {k: v for k, v in lines.items() if v} for title, lines in expected.items()}
+    assert shown == {title: lines for title, lines in measured.items() if lines}
+    looks = {(line.get_label(), line.get_color()) for axes in figure.axes for line in axes.lines}
+    assert len({label for label, _ in looks}) == len({colour for _, colour in looks}) == len(looks)
+
+
 def measured_of(*epochs: dict[str, float]) -> History:
     """A run's epochs with what was measured in each; the validation accuracy is 0.5, the cost 1, 2, ..."""
     return History(
@@ -266,6 +292,8 @@ def test_every_colour_of_a_line_stands_out_from_the_paper() -> None:
         (lambda: figures.plot_values([1.0], "x"), ArgumentTypeError, "values is a list"),  # type: ignore[arg-type]
         (lambda: figures.plot_values({"a": True}, "x"), ArgumentTypeError, r"values\['a'\] is True"),
         (lambda: figures.plot_values({"a": 1.0, "b": np.nan}, "x"), ArgumentError, r"values\['b'\] is nan"),
+        (lambda: figures.plot_history([]), ArgumentTypeError, "history is a list"),  # type: ignore[arg-type]
+        (lambda: figures.plot_history(History()), ArgumentError, "history has no epoch"),
         (lambda: figures.plot_curves([]), ArgumentTypeError, "histories is a list"),
         (lambda: figures.plot_curves({"a": 1}), ArgumentTypeError, r"histories\['a'\] is a int"),
         (lambda: figures.plot_curves({"a": history_of([None])}), ArgumentError, "no epoch with"),

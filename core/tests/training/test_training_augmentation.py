@@ -298,7 +298,7 @@ def test_augmentations_come_back_from_data(specs: tuple[Augmentation, ...]) -> N
         ([3], "augmentation has 3; expected a table"),
         ([{}], "type None; expected one of OnePixelShifts, Affine, Elastic"),
         ([{"type": "os.system"}], "type 'os.system'; expected one of"),
-        ([{"type": "Affine", "angle": 3}], "of type Affine has angle; expected rotation, log_scale"),
+        ([{"type": "Affine", "angle": 3}], "of type Affine has no field angle; expected rotation, log_scale"),
         ([{"type": "Affine", "rotation": 181}], "rotation is 181; expected at most 180"),
         ([{"type": "Affine", "shift": -1}], "shift is -1; expected"),
         ([{"type": "Elastic", "sigma": 0}], "sigma is 0; expected"),

@@ -91,7 +91,7 @@ def test_training_takes_a_number_a_schedule_a_function_and_a_registered_name(
         (lambda: LinearDecay(0.1, 0.01, 2.5), ArgumentTypeError, "epochs is 2.5"),  # type: ignore[arg-type]
         (lambda: from_data({"type": "Sawtooth"}), ArgumentError, "type 'Sawtooth'"),
         (lambda: from_data({"eta": 0.1}), ArgumentError, "type None"),
-        (lambda: from_data({"type": "StepDecay", "eta": 0.1}), ArgumentError, "expected eta, factor, every"),
+        (lambda: from_data({"type": "StepDecay", "eta": 0.1}), ArgumentError, "lacks factor, every"),
         (lambda: from_data("unheard-of"), ArgumentError, "'unheard-of'"),
         (lambda: from_data(True), ArgumentTypeError, "eta is True"),
         (lambda: from_data(None), ArgumentTypeError, "eta is None"),
@@ -145,7 +145,7 @@ def test_the_way_of_a_schedule_is_its_formula() -> None:
         (lambda: Triangular(0.1, 2, -0.1), "warm_up is -0.1"),
         (lambda: CosineDecay(0.1, 2, 0.2), "last is 0.2; expected at most eta, 0.1"),
         (lambda: CosineDecay(0.1, 2, -0.1), "last is -0.1"),
-        (lambda: from_data({"type": "Triangular", "eta": 0.1}), "eta of type Triangular has eta; expected"),
+        (lambda: from_data({"type": "Triangular", "eta": 0.1}), "eta of type Triangular lacks epochs"),
     ],
 )
 def test_bad_schedules_by_step_are_refused_by_name(make: Any, message: str) -> None:

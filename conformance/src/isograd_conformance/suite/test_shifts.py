@@ -8,8 +8,8 @@ import pytest
 from isograd import ConvPool, Dataset, Network, Softmax
 from isograd_conformance.checks import require
 from isograd_conformance.contract.steps import evaluate, shifted
+from isograd_conformance.formulas import evaluation_errors, hold, images
 from isograd_conformance.subject import Subject
-from isograd_conformance.suite.test_contract import arrays_of, evaluation_errors, hold, images
 
 pytestmark = pytest.mark.judges("contract")
 
@@ -23,7 +23,7 @@ def test_a_prediction_over_shifts_is_the_mean_over_all_of_them(pixels: str, subj
     digits = Dataset(digits.inputs.astype(pixels), digits.labels, scale=digits.scale)
     ways = range(-1, 2)
     moved = [shifted(digits, down, right) for down in ways for right in ways]
-    wanted = np.mean([evaluate(net, each, arrays_of(net)).probabilities for each in moved], axis=0)
+    wanted = np.mean([evaluate(net, each, net.checked_arrays()).probabilities for each in moved], axis=0)
     errors = np.mean([evaluation_errors(subject, net, each)["probabilities"] for each in moved], axis=0)
     # Sums of nine numbers of at most 1 in double precision, their quotient, and its rounding to the dtype.
     errors += 10 * 2.0**-53 + (2.0**-24 if net.dtype == "float32" else 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from isograd import Callback, ConvPool, Dataset, FullyConnected, Network, Softmax
 from isograd import graph as G
 from isograd.training.step import step_function
-from isograd_conformance.checks import require
+from isograd_conformance.checks import bytes_of, require
 from isograd_conformance.networks import check_layers, first_step
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.arrays import SEEDS
@@ -44,7 +44,7 @@ def train(subject: Subject, net: Network, **options: Any) -> None:
 
 
 def bits(net: Network) -> dict[str, bytes]:
-    return {path: array.tobytes() for path, array in net.parameters.items()}
+    return bytes_of(net.checked_arrays())
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isograd.cli.evaluate import BackendOption, DataOption
 from isograd.cli.folders import (
     CHECKPOINT,
     ENSEMBLE,
@@ -24,6 +23,7 @@ from isograd.cli.folders import (
 )
 from isograd.cli.jobs import Job, cores, train_all
 from isograd.cli.models import Score, Vote, labelled_ballot, score
+from isograd.cli.options import BackendOption, DataOption, RunArgument
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
 from isograd.cli.threads import one_thread
 from isograd.errors import IsogradError
@@ -42,12 +42,7 @@ _LISTED = 100
 
 
 def ensemble(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A TOML file, a preset's name (isograd presets) or a run's folder."
-        ),
-    ],
+    run: RunArgument,
     members: Annotated[
         int | None,
         typer.Option(

@@ -1,16 +1,22 @@
-"""The command `isograd evaluate`, and the options that it shares with `isograd predict`."""
+"""The command `isograd evaluate`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from isograd.cli.folders import data_beside, model_file
 from isograd.cli.models import Vote, VoteOption, labelled_ballot, load_model, score
+from isograd.cli.options import (
+    BackendOption,
+    BestOption,
+    CheckpointArgument,
+    DataOption,
+    ShiftsOption,
+    Split,
+    SplitOption,
+)
 from isograd.cli.output import JsonOption, percent, print_json
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
@@ -20,41 +26,6 @@ if TYPE_CHECKING:
     from isograd.data import Dataset
     from isograd.ensemble import Ensemble
     from isograd.network import Network
-
-
-class Split(StrEnum):
-    training = "training"
-    validation = "validation"
-    test = "test"
-
-
-CheckpointArgument = Annotated[
-    Path,
-    typer.Argument(metavar="CHECKPOINT", help="A checkpoint, an ensemble's file, or the folder of either."),
-]
-BestOption = Annotated[
-    bool,
-    typer.Option("--best", help="Take the parameters of the best validation accuracy instead of the last."),
-]
-BackendOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME[:DEVICE]", help="What computes (isograd backends). Else ISOGRAD_BACKEND."),
-]
-DataOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|PATH",
-        help="A data set (isograd data), a folder with the MNIST files, or a file .npz, .pkl or .pkl.gz; by "
-        "default that of the run.",
-    ),
-]
-SplitOption = Annotated[Split, typer.Option(help="Which part of the data.")]
-ShiftsOption = Annotated[
-    int,
-    typer.Option(
-        min=0, metavar="K", help="Take the mean over all shifts of an image by up to K pixels; default 0."
-    ),
-]
 
 
 def evaluate(

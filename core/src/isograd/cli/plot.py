@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isograd.cli.evaluate import BackendOption, BestOption, DataOption, Split, SplitOption, load_split
+from isograd.cli.evaluate import load_split
 from isograd.cli.folders import CHECKPOINT, model_file
 from isograd.cli.models import Vote, VoteOption, check_one_network, load_model
+from isograd.cli.options import BackendOption, BestOption, DataOption, Split, SplitOption
 from isograd.cli.output import JsonOption, print_json
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isograd.cli.evaluate import (
+from isograd.cli.evaluate import load_split
+from isograd.cli.folders import model_file
+from isograd.cli.models import Vote, VoteOption, load_model
+from isograd.cli.options import (
     BackendOption,
     BestOption,
     CheckpointArgument,
@@ -17,10 +20,7 @@ from isograd.cli.evaluate import (
     ShiftsOption,
     Split,
     SplitOption,
-    load_split,
 )
-from isograd.cli.folders import model_file
-from isograd.cli.models import Vote, VoteOption, load_model
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isograd.cli.evaluate import BackendOption
 from isograd.cli.folders import CHECKPOINT, RUNS, made, write_text
 from isograd.cli.jobs import Job, train_all
+from isograd.cli.options import BackendOption
 from isograd.cli.output import JsonOption, percent, print_json, print_rows
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError, IsogradError, UnsupportedError

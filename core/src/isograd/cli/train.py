@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isograd.cli.folders import CHECKPOINT, new_folder, run_to_resume
+from isograd.cli.options import DATA_HELP, RunArgument
 from isograd.cli.output import JsonOption
 from isograd.cli.threads import threads_for
 from isograd.errors import ArgumentError
-from isograd.runs import DataTable, RunFile, find_run, presets
+from isograd.runs import DataTable, RunFile, find_run
 
 if TYPE_CHECKING:
     from isograd.network import Network
@@ -34,19 +35,8 @@ class Gradient(StrEnum):
 TRAINING, MACHINE, FILES = "Training", "Machine", "Data and files"
 
 
-def _run_names(incomplete: str) -> list[str]:
-    return [name for name in presets() if name.startswith(incomplete)]
-
-
 def train(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A TOML file, a preset's name (isograd presets) or a run's folder.",
-            autocompletion=_run_names,
-        ),
-    ],
+    run: RunArgument,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="How many epochs in all.", rich_help_panel=TRAINING)
     ] = None,
@@ -119,7 +109,7 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="A data set (isograd data), a folder with the MNIST files, or a file .npz, .pkl or .pkl.gz.",
+            help=f"{DATA_HELP}.",
             rich_help_panel=FILES,
         ),
     ] = None,

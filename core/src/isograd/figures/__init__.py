@@ -8,7 +8,7 @@ when the first is called, and its global state (pyplot) never.
 
 from __future__ import annotations
 
-from isograd.figures.curves import plot_curves
+from isograd.figures.curves import plot_curves, plot_history
 from isograd.figures.filters import plot_filters
 from isograd.figures.measured import plot_measured, plot_overfitting
 from isograd.figures.mistakes import confusion_matrix, plot_confusion, plot_errors
@@ -21,6 +21,7 @@ __all__ = [
     "plot_curves",
     "plot_errors",
     "plot_filters",
+    "plot_history",
     "plot_measured",
     "plot_overfitting",
     "plot_values",

@@ -1,4 +1,4 @@
-"""Curves by epoch, several runs in one picture."""
+"""Curves by epoch: several runs in one picture, or all that one run recorded."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ QUANTITIES = {
     "test_accuracy": "test accuracy (%)",
     "cost": "training cost, regularisation included",
 }
+
+# The lines of `plot_history`: field, label and look, by panel. A data set looks the same in both, and as in
+# `plot_overfitting`.
+_COSTS = (("cost", "training, regularisation included", 0), ("validation_cost", "validation", 2))
+_ACCURACIES = (("validation_accuracy", "validation", 2), ("test_accuracy", "test", 3))
 
 
 def plot_curves(histories: Mapping[str, History], quantity: str = "validation_accuracy") -> Figure:
@@ -59,6 +64,46 @@ def plot_curves(histories: Mapping[str, History], quantity: str = "validation_ac
     return figure
 
 
+def plot_history(history: History) -> Figure:
+    """One run by epoch: its costs at the left, its accuracies in per cent at the right.
+
+    A line for each of the training cost, the validation data and the test data that was measured at all;
+    without any accuracy there are the costs alone.
+
+    Raises
+    ------
+    ArgumentTypeError, ArgumentError
+        If it is no history, or one without epochs.
+    UnsupportedError
+        If matplotlib is not installed.
+    """
+    if not isinstance(history, History):
+        raise ArgumentTypeError(f"history is a {type(history).__name__}; expected a History")
+    if not history.epochs:
+        raise ArgumentError("history has no epoch; there is nothing to show")
+    panels = {
+        title: [(label, number, line) for name, label, number in lines if (line := recorded(history, name))]
+        for title, lines in (("cost", _COSTS), ("accuracy (%)", _ACCURACIES))
+    }
+    shown = {title: lines for title, lines in panels.items() if lines}
+    figure = new_figure(4.5 * len(shown), 3.7)
+    drawn = figure.subplots(1, len(shown), squeeze=False)[0]
+    for axes, (title, lines) in zip(drawn, shown.items(), strict=True):
+        for label, number, line in lines:
+            axes.plot(list(line), list(line.values()), label=label, **look(number))
+        by_epoch(axes)
+        axes.set_ylabel(title, color=INK)
+        axes.legend(frameon=False, labelcolor=INK)
+    return figure
+
+
+def recorded(history: History, name: str) -> dict[int, float]:
+    """A field of `EpochRecord` by epoch, where it was measured; an accuracy in per cent."""
+    factor = 100 if name.endswith("accuracy") else 1
+    values = {record.epoch: getattr(record, name) for record in history.epochs}
+    return {epoch: factor * value for epoch, value in values.items() if value is not None}
+
+
 def _points(histories: Mapping[str, History], quantity: str) -> dict[str, dict[int, float]]:
     """By run and epoch; accuracies in per cent."""
     if quantity not in QUANTITIES:
@@ -67,13 +112,11 @@ def _points(histories: Mapping[str, History], quantity: str) -> dict[str, dict[i
         raise ArgumentTypeError(f"histories is a {type(histories).__name__}; expected a mapping of names")
     if not 1 <= len(histories) <= LOOKS:
         raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {LOOKS}")
-    factor = 100 if quantity.endswith("accuracy") else 1
     points: dict[str, dict[int, float]] = {}
     for name, history in histories.items():
         if not isinstance(history, History):
             raise ArgumentTypeError(f"histories[{name!r}] is a {type(history).__name__}; expected a History")
-        values = {record.epoch: getattr(record, quantity) for record in history.epochs}
-        points[name] = {epoch: factor * value for epoch, value in values.items() if value is not None}
+        points[name] = recorded(history, quantity)
         if not points[name]:
             raise ArgumentError(f"histories[{name!r}] has no epoch with a {quantity}")
     return points

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd.figures.curves import recorded
 from isograd.figures.style import INK, LOOKS, MISTAKE, by_epoch, look, new_figure
 from isograd.training.gaps import TRAINING_ACCURACY, TRAINING_COST, overfitting
 from isograd.training.history import History
@@ -120,12 +121,13 @@ def plot_overfitting(history: History) -> Figure:
 def _pair(axes: Axes, history: History, training: str, validation: str, factor: float) -> None:
     """A line for the sample of the training data and one for the validation data."""
     lines = {
-        "training": {r.epoch: r.measured.get(training) for r in history.epochs},
-        "validation": {r.epoch: getattr(r, validation) for r in history.epochs},
+        "training": {
+            r.epoch: factor * r.measured[training] for r in history.epochs if training in r.measured
+        },
+        "validation": recorded(history, validation),
     }
     # The first and the third look: the second has the colour of the mark.
-    for number, (label, values) in zip((0, 2), lines.items(), strict=True):
-        points = {epoch: factor * value for epoch, value in values.items() if value is not None}
+    for number, (label, points) in zip((0, 2), lines.items(), strict=True):
         axes.plot(list(points), list(points.values()), label=label, **look(number))
 
 

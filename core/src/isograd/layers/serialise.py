@@ -24,7 +24,7 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import tomli_w
@@ -40,6 +40,7 @@ from isograd.layers.normalisation import BatchNorm
 from isograd.layers.pooling import AveragePool, L2Pool, MaxPool
 from isograd.layers.simple import Activation, Dropout, Flatten
 from isograd.layers.validation import label
+from isograd.tables import construct
 
 FORMAT = 1
 
@@ -241,21 +242,9 @@ def _decode(value: Any) -> Any:
 
 def _construct(kind: type[T], data: Mapping[str, Any]) -> T:
     """An instance of a dataclass from its table; whatever it refuses is the file's fault."""
-    name = kind.__name__
-    known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
-    unknown = sorted(str(key) for key in data.keys() - known.keys() - {"type"})
-    if unknown:
-        raise FileFormatError(f"{name} has no field {', '.join(unknown)}; expected {', '.join(known)}")
-    missing = [
-        field.name
-        for field in known.values()
-        if field.name not in data and field.default is MISSING and field.default_factory is MISSING
-    ]
-    if missing:
-        raise FileFormatError(f"{name} lacks {', '.join(missing)}")
     values = {key: _decode(value) for key, value in data.items() if key != "type"}
     try:
-        return kind(**values)
+        return construct(kind, values, kind.__name__)
     except (TypeError, ValueError) as error:
         raise FileFormatError(str(error)) from error
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from isograd.errors import FileAccessError, FileFormatError, UnsupportedError
+from isograd.errors import FileFormatError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,43 +160,16 @@ class History:
         return cls.from_data(data)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Cost and accuracies by epoch, as a matplotlib figure, written to `path` if one is given.
+        """The figure of `isograd.figures.plot_history`, written to `path` if one is given.
 
-        Raises
-        ------
-        UnsupportedError
-            If matplotlib is not installed.
-        FileAccessError
-            If the file can not be written.
+        Raises as that and `isograd.figures.write_figure` do.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise UnsupportedError("plots need matplotlib: python -m pip install matplotlib") from error
-        figure = Figure(figsize=(9, 4), layout="constrained")
-        costs, accuracies = figure.subplots(1, 2)
-        _lines(costs, self.epochs, {"training cost": "cost", "validation cost": "validation_cost"})
-        _lines(
-            accuracies,
-            self.epochs,
-            {"validation accuracy": "validation_accuracy", "test accuracy": "test_accuracy"},
-        )
+        from isograd.figures import plot_history, write_figure
+
+        figure = plot_history(self)
         if path is not None:
-            try:
-                figure.savefig(path)
-            except OSError as error:
-                raise FileAccessError(f"{os.fspath(path)}: the plot can not be written: {error}") from error
+            write_figure(figure, path)
         return figure
-
-
-def _lines(axes: Any, records: list[EpochRecord], names: Mapping[str, str]) -> None:
-    for label, name in names.items():
-        points = [(r.epoch, getattr(r, name)) for r in records if getattr(r, name) is not None]
-        if points:
-            axes.plot(*zip(*points, strict=True), marker="o", label=label)
-    axes.set_xlabel("epoch")
-    if axes.lines:
-        axes.legend()
 
 
 def _writable(value: float | None) -> float | str | None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.layers import functions
+from isograd.tables import from_table, to_table
 from isograd.training.checks import number, whole
 
 
@@ -181,7 +182,7 @@ def to_data(eta: Eta) -> float | str | dict[str, Any]:
         If it is a callable that is neither one of the schedules here nor registered.
     """
     if isinstance(eta, Schedule | StepSchedule) and type(eta) is _SCHEDULES.get(type(eta).__name__):
-        return {"type": type(eta).__name__, **asdict(eta)}
+        return to_table(eta)
     if callable(eta):
         return functions.registered_name("schedule", eta, "eta")
     return float(eta)
@@ -198,17 +199,7 @@ def from_data(data: object) -> Eta:
     if isinstance(data, str):
         return functions.lookup("schedule", data, "eta")
     if isinstance(data, Mapping):
-        values = dict(data)
-        cls = _SCHEDULES.get(str(values.pop("type", None)))
-        if cls is None:
-            raise ArgumentError(f"eta has type {data.get('type')!r}; expected one of {', '.join(_SCHEDULES)}")
-        names = [f.name for f in fields(cls)]
-        required = {f.name for f in fields(cls) if f.default is MISSING}
-        if not required <= values.keys() <= set(names):
-            raise ArgumentError(
-                f"eta of type {cls.__name__} has {', '.join(map(str, values))}; expected {', '.join(names)}"
-            )
-        return cls(**values)
+        return from_table(data, _SCHEDULES, "eta")
     if isinstance(data, bool) or not isinstance(data, int | float):
         raise ArgumentTypeError(f"eta is {data!r}; expected a number, a registered name or a table")
     return number("eta", data, above=0)

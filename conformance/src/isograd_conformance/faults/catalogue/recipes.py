@@ -14,7 +14,8 @@ from isograd_conformance.faults.witness import small_layers, trained
 from isograd_conformance.strategies.networks import every_kind_of_layer, toy_digits
 
 NORMALISE = LAYERS + "normalisation:BatchNorm."
-SCHEDULES, STATE, EVALUATION = "isograd.training.schedules:", "isograd.training.state:", "isograd.evaluation:"
+SCHEDULES, STATE = "isograd.training.schedules:", "isograd.training.state:"
+PREDICTION = "isograd.evaluation.prediction:"
 
 
 def normalised(**options: Any) -> Witness:
@@ -227,7 +228,7 @@ FAULTS: tuple[Fault, ...] = (
         "shifts to the side alone",
         over_shifts,
         Patch(
-            EVALUATION + "_mean_probabilities",
+            PREDICTION + "_mean_probabilities",
             "np.arange(down, down + height",
             "np.arange(shifts, shifts + height",
         ),
@@ -237,7 +238,7 @@ FAULTS: tuple[Fault, ...] = (
         "the mean over shifts without the image itself",
         over_shifts,
         Patch(
-            EVALUATION + "_mean_probabilities",
+            PREDICTION + "_mean_probabilities",
             'outputs["probabilities"].sum(axis=0, dtype=np.float64)',
             'outputs["probabilities"][np.arange(ways) != (shifts if down == shifts else -1)].sum(axis=0)',
         ),

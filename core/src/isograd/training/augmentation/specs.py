@@ -7,8 +7,7 @@ image first. Their maps are composed, so that pixels are interpolated once howev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from isograd import random
 from isograd.data.expanded import DIRECTIONS
 from isograd.errors import ArgumentError, ArgumentTypeError
+from isograd.tables import from_table, to_table
 from isograd.training.augmentation.warp import Floats, exp, sine_and_cosine, smooth
 from isograd.training.checks import number
 
@@ -182,7 +182,7 @@ def checked_augmentation(value: object) -> tuple[Augmentation, ...]:
 
 def to_data(augmentation: tuple[Augmentation, ...]) -> list[dict[str, Any]]:
     """Augmentations as they go into a file: a list of tables with their "type"."""
-    return [{"type": type(spec).__name__, **asdict(spec)} for spec in augmentation]  # type: ignore[call-overload]
+    return [to_table(spec) for spec in augmentation]
 
 
 def from_data(data: object) -> tuple[Augmentation, ...]:
@@ -195,23 +195,4 @@ def from_data(data: object) -> tuple[Augmentation, ...]:
     """
     if not isinstance(data, list | tuple):
         raise ArgumentTypeError(f"augmentation is {data!r}; expected a list of tables")
-    return checked_augmentation([_from_table(item) for item in data])
-
-
-def _from_table(item: object) -> Augmentation:
-    if not isinstance(item, Mapping):
-        raise ArgumentTypeError(f"augmentation has {item!r}; expected a table")
-    values = dict(item)
-    cls = _AUGMENTATIONS.get(str(values.pop("type", None)))
-    if cls is None:
-        raise ArgumentError(
-            f"augmentation has type {item.get('type')!r}; expected one of {', '.join(_AUGMENTATIONS)}"
-        )
-    names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    unknown = sorted(str(name) for name in values if name not in names)
-    if unknown:
-        raise ArgumentError(
-            f"augmentation of type {cls.__name__} has {', '.join(unknown)}; "
-            f"expected {', '.join(names) or 'nothing'}"
-        )
-    return cls(**values)
+    return checked_augmentation([from_table(item, _AUGMENTATIONS, "augmentation") for item in data])

@@ -61,8 +61,8 @@ def main() -> None:
     torch.set_num_threads(1)
     run, data = find_run("mnist/fast"), isograd.load_dataset("mnist").training
     ours, watch = Network(run.layers(), run.network.input_shape, init="he"), Stopwatch()
-    net, images = by_hand(), torch.from_numpy(data.inputs).reshape(-1, 1, 28, 28)
-    labels = torch.from_numpy(data.labels).long()
+    net, images = by_hand(), torch.tensor(data.inputs).reshape(-1, 1, 28, 28)
+    labels = torch.tensor(data.labels).long()
     ratios, times = [], []
     for _ in range(rounds + 1):
         hand = steps_by_hand(net, images, labels)

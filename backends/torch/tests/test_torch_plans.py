@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from isograd import graph as G
 from isograd.errors import ArgumentTypeError
+from isograd.testing import ReferenceBackend
 from isograd_conformance.profiles import examples
+from isograd_torch import plan
 from isograd_torch.backend import TorchBackend
 from isograd_torch.lowering import pooling
 
-BACKEND = TorchBackend()
+BACKEND, REFERENCE = TorchBackend(), ReferenceBackend()
 
 
 def layer_step(dtype: str = "float32") -> G.Function:
@@ -161,3 +163,117 @@ def test_torch_compile_is_there_on_request_and_gives_the_same_step() -> None:
 def test_torch_compile_is_a_bool() -> None:
     with pytest.raises(ArgumentTypeError, match="torch_compile is 'yes'; expected a bool"):
         TorchBackend(torch_compile="yes")  # type: ignore[arg-type]
+
+
+SPECIAL = [float("nan"), float("inf"), float("-inf")]
+
+
+def padded_convolution(
+    sizes: tuple[int, int, int, int],
+    window: tuple[int, int],
+    around: tuple[int, int, int, int],
+    stride: int,
+    dilation: int,
+) -> G.Function:
+    """A convolution of an image with zeros around it, and its gradients with respect to image and filters."""
+    x, w = G.variable("x", sizes, "float64"), G.variable("w", (2, sizes[1], *window), "float64")
+    y = G.conv2d(G.pad2d(x, around), w, stride=(stride, stride), dilation=(dilation, dilation))
+    g = G.variable("g", y.shape, "float64")
+    gx, gw = G.grad((y * g).sum(), [x, w])
+    return G.simplify(G.Function({"x": x, "w": w, "g": g}, {"y": y, "gx": gx, "gw": gw}))
+
+
+@given(data=st.data())
+@examples(60)
+def test_zeros_around_an_image_are_left_to_the_kernel_and_count_as_zeros_beside_anything(
+    data: st.DataObject,
+) -> None:
+    """Small whole numbers make every sum exact: the results are those of the definition to the bit."""
+    stride, dilation = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2))
+    window = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    even = data.draw(st.booleans())
+    top, left = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 3))
+    around = (
+        top,
+        top if even else data.draw(st.integers(0, 3)),
+        left,
+        left if even else data.draw(st.integers(0, 3)),
+    )
+    least = [dilation * (n - 1) + 1 for n in window]
+    sizes = (
+        data.draw(st.integers(1, 2)), data.draw(st.integers(1, 2)),
+        data.draw(st.integers(least[0], least[0] + 4)), data.draw(st.integers(least[1], least[1] + 4)),
+    )  # fmt: skip
+    function = padded_convolution(sizes, window, around, stride, dilation)
+    generator = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    arrays = {n: generator.integers(-3, 4, v.shape).astype("float64") for n, v in function.inputs.items()}
+    for name in data.draw(st.sets(st.sampled_from(["x", "w", "g"]))):
+        arrays[name].flat[data.draw(st.integers(0, arrays[name].size - 1))] = data.draw(
+            st.sampled_from(SPECIAL)
+        )
+    compiled = BACKEND.compile(function, "cpu")
+    found, _ = compiled({name: torch.tensor(array) for name, array in arrays.items()}, {})
+    expected, _ = REFERENCE.compile(function, "cpu")(arrays, {})
+    for name, result in found.items():
+        np.testing.assert_array_equal(result.numpy(), expected[name], err_msg=name)
+
+
+def test_a_convolution_with_the_padding_same_makes_no_larger_image() -> None:
+    source = BACKEND.compile(
+        padded_convolution((2, 3, 5, 5), (3, 3), (1, 1, 1, 1), 1, 1), "cpu"
+    ).program.source
+    assert "f_constant_pad_nd" not in source
+    assert "f_getitem" not in source
+
+
+def test_a_large_result_takes_the_memory_of_an_operand_that_nobody_reads_later() -> None:
+    x = G.variable("x", (200, 100))
+    kept = x * x
+    spare = x + 1.0
+    function = G.Function({"x": x}, {"y": G.tanh(spare * kept), "kept": kept})
+    compiled = BACKEND.compile(function, "cpu")
+    assert compiled.program.source.count("out=") == 2
+    values = torch.linspace(-1, 1, 20_000).reshape(200, 100)
+    before = values.clone()
+    found, _ = compiled({"x": values}, {})
+    assert torch.equal(values, before)
+    assert torch.equal(found["kept"], before * before)
+    assert torch.equal(found["y"], torch.tanh((before + 1) * (before * before)))
+
+
+CALLS = [
+    lambda a, b: a + b,
+    lambda a, b: a * b,
+    lambda a, b: a - b,
+    lambda a, b: -a,
+    lambda a, b: G.tanh(a),
+    lambda a, b: G.relu(a) * b,
+    lambda a, b: G.maximum(a, b),
+    lambda a, b: a + b.sum((0,), keepdims=True),
+    lambda a, b: a.reshape(4, 3).transpose(1, 0) + b,
+    lambda a, b: G.where(a > b, a, 0.0),
+]
+
+
+@given(data=st.data())
+@examples(40)
+def test_results_put_on_operands_are_those_of_new_memory(data: st.DataObject) -> None:
+    """A random chain of calls, views and sums, with the least size for reuse at 1 and beyond reach."""
+    x = G.variable("x", (3, 4), "float64")
+    values = [x, x * 2.0]
+    for _ in range(data.draw(st.integers(1, 12))):
+        a, b = (data.draw(st.sampled_from(values)) for _ in range(2))
+        made = data.draw(st.sampled_from(CALLS))
+        values.append(made(a, b))
+    outputs = {
+        str(i): v for i, v in enumerate(data.draw(st.lists(st.sampled_from(values), min_size=1, max_size=3)))
+    }
+    function = G.Function({"x": x}, outputs)
+    given = torch.tensor(np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(3, 4)))
+    results = []
+    for least in (1, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plan, "LEAST_REUSED", least)
+            results.append(TorchBackend().compile(function, "cpu")({"x": given}, {})[0])
+    for name in outputs:
+        assert torch.equal(results[0][name], results[1][name])

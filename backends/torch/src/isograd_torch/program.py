@@ -11,7 +11,7 @@ from isograd.graph.patterns import is_sum_of_squares, match_softmax
 from isograd.graph.updates import find_updates
 from isograd.graph.uses import viewed
 from isograd_torch.lowering import LAZY, LOWERINGS
-from isograd_torch.lowering.contraction import channels_last
+from isograd_torch.lowering.contraction import channels_last, cut_gradient, pads
 from isograd_torch.lowering.elementwise import is_biased_product, sigmoid_slope
 from isograd_torch.lowering.updates import accumulates, emit_update
 from isograd_torch.plan import Name, Plan, Run
@@ -116,6 +116,10 @@ def _absorb(plan: Plan) -> None:
             plan.absorbed.update(id(inner) for inner in softmax.inner)
         if is_sum_of_squares(plan, node) or is_biased_product(plan, node):
             plan.absorbed.add(id(node))
+        if pads(plan, node):
+            plan.absorbed.add(id(node))
+        if cut_gradient(plan, node) is not None:
+            plan.absorbed.add(id(node.inputs[0]))
         plan.absorbed.update(id(inner) for inner in sigmoid_slope(plan, node))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from isograd.graph import Tensor
+from isograd_torch.lowering.contraction import emit_cut_gradient
 from isograd_torch.lowering.table import lowers
 from isograd_torch.plan import Name, Plan
 
@@ -33,6 +34,8 @@ def _broadcast_to(plan: Plan, node: Tensor) -> Name:
 
 @lowers("slice")
 def _slice(plan: Plan, node: Tensor) -> Name:
+    if id(node.inputs[0]) in plan.absorbed:
+        return emit_cut_gradient(plan, node)
     a = node.attributes
     slices = tuple(map(slice, a["start"], a["stop"], a["step"]))
     return plan.emit(operator.getitem, plan.value(node.inputs[0]), plan.bind(slices))

@@ -209,6 +209,20 @@ def test_the_uniforms_of_successive_steps_are_those_of_each_step(
         assert row.tobytes() == alone.tobytes()
 
 
+@given(word, path_text, st.integers(0, 2**63), word, shapes, st.integers(0, 3))
+def test_int16s_are_the_quarters_of_each_steps_words(
+    seed: int, path: str, first: int, epoch: int, shape: tuple[int, ...], steps: int
+) -> None:
+    drawn = random.int16s(seed, "augment", path, epoch=epoch, first_step=first, steps=steps, shape=shape)
+    assert drawn.dtype == np.int16
+    assert drawn.shape == (steps, *shape)
+    for step, row in enumerate(drawn, first):
+        raw = recipe(seed, "augment", path, step, epoch, -(-row.size // 4))
+        quarters = [(one >> 16 * place) % 2**16 for one in raw for place in range(4)]
+        expected = [one - 2**16 * (one >= 2**15) for one in quarters[: row.size]]
+        assert row.ravel().tolist() == expected
+
+
 @given(word, path_text, word, word, shapes, probabilities)
 def test_mask_is_uniform_below_the_keeping_probability(
     seed: int, path: str, step: int, epoch: int, shape: tuple[int, ...], p: float

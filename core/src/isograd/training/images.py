@@ -106,7 +106,7 @@ class Images:
         # From the new image back to the old one, hence the last augmentation first.
         for spec, draw in reversed(list(zip(self.augmentation, draws, strict=True))):
             y, x = spec.places(draw, y, x)
-        full = (n, height, width)
-        return bilinear(
-            images, np.broadcast_to(y + middle_y, full).copy(), np.broadcast_to(x + middle_x, full).copy()
-        )
+        places = np.empty((2, n, height, width), self.dtype)
+        np.add(y, middle_y, out=places[0])
+        np.add(x, middle_x, out=places[1])
+        return bilinear(images, *places)

@@ -7,8 +7,9 @@ image first. Their maps are composed, so that pixels are interpolated once howev
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.tables import from_table, to_table
 from isograd.training.augmentation.warp import Floats, exp, sine_and_cosine, smooth
 from isograd.training.checks import number
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,16 @@ class Draw:
 
     def uniforms(self, *shape: int) -> npt.NDArray[np.float64]:
         """Uniform in [0, 1): (steps * rows, *shape); an image's depend on its step and place in it only."""
-        drawn = random.uniforms(
+        return self._each_image(random.uniforms, shape)
+
+    def int16s(self, *shape: int) -> npt.NDArray[np.int16]:
+        """Every 16-bit integer as likely as another, otherwise as `uniforms`."""
+        return self._each_image(random.int16s, shape)
+
+    def _each_image(
+        self, draw: Callable[..., npt.NDArray[_Number]], shape: tuple[int, ...]
+    ) -> npt.NDArray[_Number]:
+        drawn = draw(
             self.seed,
             "augment",
             self.path,
@@ -130,14 +142,14 @@ class Elastic(Augmentation):
     """Elastic distortion (Simard, Steinkraus and Platt, "Best practices for convolutional neural networks
     applied to visual document analysis", ICDAR 2003).
 
-    Every pixel is displaced on each axis by alpha * (G_sigma * u): u uniform in [-1, 1], independent from
-    pixel to pixel, G_sigma a Gaussian. In a list it stands last: its field belongs to the new
-    image's pixels.
+    Every pixel is displaced on each axis by alpha * (G_sigma * u): u uniform among the multiples of 2**-15
+    in [-1, 1), independent from pixel to pixel, G_sigma a Gaussian, as `warp.smooth` has it. In a list it
+    stands last: its field belongs to the new image's pixels.
 
     Parameters
     ----------
     sigma : float
-        The standard deviation in pixels, above 0; Simard's is 4.
+        The standard deviation in pixels, above 0, at most 1000; Simard's is 4.
     alpha : float
         The strength, in pixels; Simard's is 34.
     """
@@ -148,11 +160,14 @@ class Elastic(Augmentation):
     def __post_init__(self) -> None:
         number("sigma", self.sigma, above=0)
         number("alpha", self.alpha, least=0)
+        # Beyond, weights would be less than a hundred of the units that `warp.smooth` rounds them to.
+        if self.sigma > 1000:
+            raise ArgumentError(f"sigma is {self.sigma!r}; expected at most 1000")
 
     def places(self, draw: Draw, y: Floats, x: Floats) -> tuple[Floats, Floats]:
         height, width = np.broadcast_shapes(y.shape, x.shape)[-2:]
-        drawn = 2 * draw.uniforms(2, height, width) - 1
-        fields = smooth(drawn.astype(y.dtype), self.sigma) * y.dtype.type(self.alpha)
+        fields = smooth(draw.int16s(2, height, width), self.sigma)
+        fields = fields.astype(y.dtype) * y.dtype.type(self.alpha)
         return y + fields[:, 0], x + fields[:, 1]
 
 

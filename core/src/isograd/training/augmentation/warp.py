@@ -1,12 +1,14 @@
 """The arithmetic of warps: elementary functions, Gaussian smoothing, bilinear interpolation.
 
-All is elementwise NumPy in a fixed order, so that every machine gives the same bits. A library's exp, sin and
-cos differ between processors in the last bit, and a matrix product in the order of its sums: neither is used.
+Every machine gives the same bits. A library's exp, sin and cos differ between processors in the last bit and
+are not used: all is elementwise NumPy in a fixed order, but for the matrix products of the smoothing. Those
+differ in the order of their sums, which is of no consequence where every sum is exact.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ _SINE = [(-1) ** n / math.factorial(2 * n + 1) for n in range(_TERMS // 2)]
 _COSINE = [(-1) ** n / math.factorial(2 * n) for n in range(_TERMS // 2)]
 # Simard's fields are smooth; what a Gaussian has beyond four standard deviations is 6e-5 of it.
 _TRUNCATE = 4
+# Weights are multiples of 1 / _UNITS; `smooth` says why.
+_UNITS = 2.0**18
 
 
 def exp(x: Floats) -> Floats:
@@ -44,29 +48,49 @@ def _series(x: Floats, coefficients: list[float]) -> Floats:
     return result
 
 
-def smooth(fields: Floats, sigma: float) -> Floats:
-    """Each field (the last two axes) convolved with a Gaussian of that standard deviation; 0 beyond the edge.
+def smooth(fields: npt.NDArray[np.int16], sigma: float) -> npt.NDArray[np.float64]:
+    """Each field (the last two axes), in units of 2**-15, convolved with a Gaussian; 0 beyond the edge.
 
-    The weights are cut off at 4 sigma and sum to 1, as in SciPy's `gaussian_filter` with mode "constant".
+    The result is exact for the weights of `half_gaussian`: the same bits in whatever order BLAS adds, and
+    whether or not it fuses. They are multiples of 2**-18, so that the terms of the first matrix product are
+    multiples of 2**-33 and those of the second of 2**-51. No field is beyond 1, and the weights are at least
+    0 and sum to at most 1: no partial sum is beyond 1 either. Doubles hold such multiples up to 4.
+    """
+    height, width = fields.shape[-2:]
+    # Image by image, not all rows at once: products of up to 64 pixels a side are too small for OpenBLAS to
+    # start threads (docs/decisions/0004-threads.md).
+    down: Floats = (gaussian(height, sigma) * 2.0**-15) @ fields
+    across: Floats = down @ gaussian(width, sigma)
+    return across
+
+
+@lru_cache(maxsize=8)
+def gaussian(size: int, sigma: float) -> npt.NDArray[np.float64]:
+    """The matrix that smooths a line of `size` pixels: symmetric, (size, size), not to be written to."""
+    half = half_gaussian(sigma)
+    weights = np.zeros(max(size, len(half)))
+    weights[: len(half)] = half
+    places = np.arange(size)
+    matrix: npt.NDArray[np.float64] = weights[np.abs(places[:, None] - places)]
+    matrix.setflags(write=False)
+    return matrix
+
+
+def half_gaussian(sigma: float) -> npt.NDArray[np.float64]:
+    """The weights by distance, from 0 on: multiples of 2**-18, none negative; all, on both sides, sum to 1.
+
+    A Gaussian cut off at 4 sigma and scaled, as in SciPy's `gaussian_filter`, of which the sums from the
+    outside in are rounded, half a unit each; the weights, their differences, are off by at most a unit.
     """
     radius = int(_TRUNCATE * sigma + 0.5)
     distances = np.arange(radius + 1, dtype=np.float64)
-    half = exp(-0.5 * (distances / sigma) ** 2)
-    weights = half / (half[0] + 2 * half[1:].sum())
-    return _along_rows(_along_rows(fields, weights).swapaxes(-1, -2), weights).swapaxes(-1, -2)
-
-
-def _along_rows(fields: Floats, weights: Floats) -> Floats:
-    """The smoothing down the columns. The fields lie innermost, so that every operation is on whole rows."""
-    height, width = fields.shape[-2:]
-    lines = np.ascontiguousarray(np.moveaxis(fields.reshape(-1, height, width), 0, -1))
-    result = lines * fields.dtype.type(weights[0])
-    for distance in range(1, min(len(weights), height)):
-        weighted = lines * fields.dtype.type(weights[distance])
-        result[distance:] += weighted[:-distance]
-        result[:-distance] += weighted[distance:]
-    back: Floats = np.moveaxis(result, -1, 0).reshape(fields.shape)
-    return back
+    # With sigma below 1/4 the argument is beyond the range of exp, where that still is right to 2**-40.
+    exact = exp(-0.5 * (distances / sigma) ** 2)
+    # cumsum adds one after the other on every machine, as sum does not have to.
+    tails = np.cumsum(exact[:0:-1])
+    total = exact[0] + 2 * tails[-1] if radius else exact[0]
+    weights = np.diff(np.rint(tails / total * _UNITS), prepend=0)[::-1]
+    return np.concatenate([[_UNITS - 2 * weights.sum()], weights]) / _UNITS
 
 
 def bilinear(images: npt.NDArray[Any], y: Floats, x: Floats) -> Floats:
@@ -89,15 +113,15 @@ def bilinear(images: npt.NDArray[Any], y: Floats, x: Floats) -> Floats:
     # `height` has a neighbour further out.
     framed = np.zeros((channels, n, height + 3, width + 3), y.dtype)
     framed[:, :, 1:-2, 1:-2] = images.swapaxes(0, 1)
-    # minimum and maximum, not clip: a third of its time on small arrays.
-    np.minimum(np.maximum(y, -1, out=y), height, out=y)
-    np.minimum(np.maximum(x, -1, out=x), width, out=x)
+    # Not maximum and minimum: with a scalar they take six times as long.
+    np.clip(y, -1, height, out=y)
+    np.clip(x, -1, width, out=x)
     top, left = np.floor(y), np.floor(x)
     y -= top
     x -= left
     line = width + 3
-    places = ((top + 1) * line + (left + 1)).astype(np.intp)
-    places += (np.arange(n) * (height + 3) * line)[:, None, None]
+    places = (top * line + left).astype(np.intp)
+    places += (np.arange(n) * (height + 3) * line + line + 1)[:, None, None]
     result = np.empty((n, channels, height, width), y.dtype)
     for channel in range(channels):
         flat = framed[channel].reshape(-1)

@@ -1,6 +1,7 @@
 """A short training run in a process of its own: `python -m isograd_conformance.fresh NAME[:DEVICE]`.
 
-Prints the SHA-256 of the costs and the trained parameters, so that two processes can be compared.
+Prints the SHA-256 of the costs, the trained parameters and the layers' state, so that two processes can be
+compared.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def fingerprint(subject: Subject) -> str:
     net = Network(every_kind_of_layer(), (1, 12, 12), seed=1, dtype=subject.floating[0])
     history = net.SGD(toy_digits(), 2, 5, 0.1, lmbda=0.1, momentum=0.5, backend=subject.specification)
     digest = hashlib.sha256(repr([record.cost for record in history.epochs]).encode())
-    for path, array in sorted(net.parameters.items()):
+    for path, array in sorted(net.checked_arrays().items()):
         digest.update(path.encode() + array.tobytes())
     return digest.hexdigest()
 

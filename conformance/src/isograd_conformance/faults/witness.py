@@ -73,6 +73,16 @@ def counted(*numbers: int) -> HostArray:
     return np.asarray(numbers, "int32")
 
 
+def picked_rows() -> tuple[Function, dict[str, HostArray], dict[str, HostArray]]:
+    """A function that gathers rows of a table and adds them to its state; inputs and state for it."""
+    table, w = G.variable("table", (4, 2), "float32"), G.variable("w", (2, 2), "float32")
+    rows = G.variable("rows", (2,), "int32")
+    y = G.gather(table, rows)
+    function = Function({"table": table, "rows": rows}, {"y": y}, {"w": w}, {"w": w + y})
+    inputs = {"table": ramp(4, 2), "rows": np.asarray([0, 3], "int32")}
+    return function, inputs, {"w": np.ones((2, 2), "float32")}
+
+
 def round_trip(array: HostArray) -> Witness:
     """What comes back of an array that was moved to the device."""
 

@@ -28,6 +28,9 @@ EXAMPLES, CLASSES = 30, 10
 ACTIVATIONS = ("linear", "relu", "sigmoid", "softplus", "tanh")
 Pooling = Literal["max", "average", "l2"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+NORMALISATIONS = st.builds(
+    BatchNorm, momentum=st.sampled_from([0.1, 0.5, 1.0]), epsilon=st.sampled_from([0.001, 0.25])
+)
 
 
 def small_step(dtype: str, batch: int = 4) -> G.Function:
@@ -120,6 +123,8 @@ def layer_lists(draw: st.DrawFn) -> tuple[list[Layer], tuple[int, int, int]]:
                 draw(st.integers(1, 6)), draw(st.sampled_from(ACTIVATIONS)), p_dropout, inverted=inverted
             )
         )
+        if draw(st.booleans()):
+            layers.append(draw(NORMALISATIONS))
     classes, p_dropout = draw(st.integers(2, 4)), draw(st.sampled_from([0.0, 0.5]))
     # From zero, as it begins by default, no gradient would reach the layers below.
     layers.append(Softmax(classes, p_dropout, weight_init="n_in", bias_init="n_in"))
@@ -129,12 +134,12 @@ def layer_lists(draw: st.DrawFn) -> tuple[list[Layer], tuple[int, int, int]]:
 @st.composite
 def _image_layers(draw: st.DrawFn, maps: int, size: int) -> tuple[Layer, int, int]:
     """A layer for images of so many channels and pixels a side; and what it makes of both."""
-    kinds = ["convolution", "convolution and pooling", "pooling", "activation", "dropout", "normalisation"]
+    # A failure shrinks to what comes first.
+    kinds = ["activation", "dropout", "normalisation", "pooling", "convolution", "convolution and pooling"]
     kind = draw(st.sampled_from(kinds))
     activation = draw(st.sampled_from(ACTIVATIONS))
     if kind == "normalisation":
-        momentum, epsilon = draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.sampled_from([0.001, 0.25]))
-        return BatchNorm(momentum=momentum, epsilon=epsilon), maps, size
+        return draw(NORMALISATIONS), maps, size
     if kind == "activation" or size < 4:
         return Activation(activation), maps, size
     if kind == "dropout":

@@ -104,18 +104,24 @@ def recorded(history: History, name: str) -> dict[int, float]:
     return {epoch: factor * value for epoch, value in values.items() if value is not None}
 
 
+def checked_runs(histories: object, most: int, expected: str) -> dict[str, History]:
+    """Histories by name, at least one; `expected` is what a message asks for."""
+    if not isinstance(histories, Mapping):
+        raise ArgumentTypeError(f"histories is a {type(histories).__name__}; expected {expected}")
+    if not 1 <= len(histories) <= most:
+        raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {most}")
+    for name, history in histories.items():
+        if not isinstance(history, History):
+            raise ArgumentTypeError(f"histories[{name!r}] is a {type(history).__name__}; expected a History")
+    return dict(histories)
+
+
 def _points(histories: Mapping[str, History], quantity: str) -> dict[str, dict[int, float]]:
     """By run and epoch; accuracies in per cent."""
     if quantity not in QUANTITIES:
         raise ArgumentError(f"quantity is {quantity!r}; expected one of {', '.join(QUANTITIES)}")
-    if not isinstance(histories, Mapping):
-        raise ArgumentTypeError(f"histories is a {type(histories).__name__}; expected a mapping of names")
-    if not 1 <= len(histories) <= LOOKS:
-        raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {LOOKS}")
     points: dict[str, dict[int, float]] = {}
-    for name, history in histories.items():
-        if not isinstance(history, History):
-            raise ArgumentTypeError(f"histories[{name!r}] is a {type(history).__name__}; expected a History")
+    for name, history in checked_runs(histories, LOOKS, "a mapping of names").items():
         points[name] = recorded(history, quantity)
         if not points[name]:
             raise ArgumentError(f"histories[{name!r}] has no epoch with a {quantity}")

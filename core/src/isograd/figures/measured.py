@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from isograd.errors import ArgumentError, ArgumentTypeError
-from isograd.figures.curves import recorded
+from isograd.figures.curves import checked_runs, recorded
 from isograd.figures.style import INK, LOOKS, MISTAKE, by_epoch, look, new_figure
 from isograd.training.gaps import TRAINING_ACCURACY, TRAINING_COST, overfitting
 from isograd.training.history import History
@@ -57,7 +57,8 @@ def plot_measured(
     UnsupportedError
         If matplotlib is not installed.
     """
-    runs = _checked_runs(histories)
+    named = {"": histories} if isinstance(histories, History) else histories
+    runs = checked_runs(named, MOST_PANELS, "a History or a mapping of names")
     names = _names(runs, prefix, ending)
     figure = new_figure(2.2 + 3.2 * len(runs), 3.7)
     panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
@@ -129,21 +130,6 @@ def _pair(axes: Axes, history: History, training: str, validation: str, factor: 
     # The first and the third look: the second has the colour of the mark.
     for number, (label, points) in zip((0, 2), lines.items(), strict=True):
         axes.plot(list(points), list(points.values()), label=label, **look(number))
-
-
-def _checked_runs(histories: object) -> dict[str, History]:
-    if isinstance(histories, History):
-        return {"": histories}
-    if not isinstance(histories, Mapping):
-        raise ArgumentTypeError(
-            f"histories is a {type(histories).__name__}; expected a History or a mapping of names"
-        )
-    if not 1 <= len(histories) <= MOST_PANELS:
-        raise ArgumentError(f"histories has {len(histories)} runs; expected 1 to {MOST_PANELS}")
-    for name, history in histories.items():
-        if not isinstance(history, History):
-            raise ArgumentTypeError(f"histories[{name!r}] is a {type(history).__name__}; expected a History")
-    return dict(histories)
 
 
 def _names(runs: Mapping[str, History], prefix: str, ending: str) -> list[str]:

@@ -14,7 +14,7 @@ from isograd.errors import UnsupportedError
 from isograd.graph import Function
 from isograd_conformance.faults.catalogue.refusals import refusal
 from isograd_conformance.faults.fault import Fault
-from isograd_conformance.faults.witness import outcome, ramp
+from isograd_conformance.faults.witness import outcome, picked_rows, ramp
 from isograd_conformance.faults.wrapping import Wrapped, wrapped_by
 from isograd_conformance.subject import HostArray, Subject
 
@@ -121,15 +121,6 @@ class AnotherFunction(Wrapped):
         return made
 
 
-def _picked() -> tuple[Function, dict[str, Any], dict[str, Any]]:
-    table, w = G.variable("table", (4, 2), "float32"), G.variable("w", (2, 2), "float32")
-    rows = G.variable("rows", (2,), "int32")
-    y = G.gather(table, rows)
-    function = Function({"table": table, "rows": rows}, {"y": y}, {"w": w}, {"w": w + y})
-    inputs = {"table": ramp(4, 2), "rows": np.asarray([0, 3], "int32")}
-    return function, inputs, {"w": np.ones((2, 2), "float32")}
-
-
 def _undeclared(seen: Subject) -> object:
     """Whether it does what it declares and no more, in double precision."""
     with suppress(UnsupportedError):
@@ -196,13 +187,13 @@ FAULTS: tuple[Fault, ...] = (
     refusal(
         "an executable that names another device",
         AnotherDevice,
-        outcome(lambda s: s.compile(_picked()[0]).device in s.backend.devices()),
+        outcome(lambda s: s.compile(picked_rows()[0]).device in s.backend.devices()),
         "test_what_was_compiled",
     ),
     refusal(
         "an executable that names another function",
         AnotherFunction,
-        outcome(lambda s: s.compile(_picked()[0]).function.digest == _picked()[0].digest),
+        outcome(lambda s: s.compile(picked_rows()[0]).function.digest == picked_rows()[0].digest),
         "test_what_was_compiled",
     ),
 )

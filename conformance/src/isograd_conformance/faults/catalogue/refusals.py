@@ -15,7 +15,7 @@ from isograd.graph.tensor import Tensor, rebuild
 from isograd_conformance.checks import bytes_of
 from isograd_conformance.faults.fault import Fault, Witness
 from isograd_conformance.faults.rewriting import rebuilt
-from isograd_conformance.faults.witness import outcome, ramp
+from isograd_conformance.faults.witness import outcome, picked_rows, ramp
 from isograd_conformance.faults.wrapping import Arrays, Hosted, HostedExecutable, Made, wrapped_by
 from isograd_conformance.subject import Subject
 
@@ -234,20 +234,11 @@ class UnknownPrimitivePassed(Hosted):
 _KNOWN = frozenset({*PRIMITIVES, "variable", "constant"})
 
 
-def _picked() -> tuple[Function, dict[str, Any], dict[str, Any]]:
-    table, w = G.variable("table", (4, 2), "float32"), G.variable("w", (2, 2), "float32")
-    rows = G.variable("rows", (2,), "int32")
-    y = G.gather(table, rows)
-    function = Function({"table": table, "rows": rows}, {"y": y}, {"w": w}, {"w": w + y})
-    inputs = {"table": ramp(4, 2), "rows": np.asarray([0, 3], "int32")}
-    return function, inputs, {"w": np.ones((2, 2), "float32")}
-
-
 def called(**changed: Any) -> Witness:
     """What comes of a call with some arrays exchanged, and of a right call after it."""
 
     def act(seen: Subject) -> object:
-        function, inputs, state = _picked()
+        function, inputs, state = picked_rows()
         executable = seen.compile(function)
         wrong = {**seen.send({**inputs, **state}), **changed}
         wrong = {name: array for name, array in wrong.items() if array is not None}
@@ -265,7 +256,7 @@ def ran(steps: Any = 2, rows: int = 2, resident: bool = False, bad: bool = False
     """What comes of a run of steps, and what it leaves of the state."""
 
     def act(seen: Subject) -> object:
-        function, inputs, state = _picked()
+        function, inputs, state = picked_rows()
         indices = np.stack([inputs["rows"]] * rows)
         indices[-1] += 3 if bad else 0
         lasting = {"table": inputs["table"], **({"rows": inputs["rows"]} if resident else {})}
@@ -284,12 +275,12 @@ def ran(steps: Any = 2, rows: int = 2, resident: bool = False, bad: bool = False
 
 def _foreign(seen: Subject) -> object:
     class Foreign:
-        function, device = _picked()[0], seen.device
+        function, device = picked_rows()[0], seen.device
 
         def __call__(self, inputs: Arrays, state: Arrays) -> Made:
             return {"y": np.ones(2, "float32")}, dict(state)
 
-    _, inputs, state = _picked()
+    _, inputs, state = picked_rows()
     return bytes_of(seen.backend.run_steps(Foreign(), seen.send(state), seen.send(inputs), {}, 1)[0])
 
 

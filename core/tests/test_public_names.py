@@ -9,10 +9,12 @@ import pytest
 PACKAGES = [
     "isograd",
     "isograd.data",
+    "isograd.evaluation",
     "isograd.figures",
     "isograd.graph",
     "isograd.layers",
     "isograd.plugins",
+    "isograd.runs",
     "isograd.training",
 ]
 

@@ -9,11 +9,13 @@ import pytest
 PACKAGES = [
     "isograd",
     "isograd.data",
+    "isograd.evaluation",
     "isograd.figures",
     "isograd.graph",
     "isograd.layers",
     "isograd.plugins",
     "isograd.reproduction",
+    "isograd.runs",
     "isograd.training",
 ]
 

@@ -81,11 +81,18 @@ def test_a_run_that_fails_says_why_and_leaves_the_others_alone(folder: Path) -> 
     assert [outcome.history is None for outcome in outcomes] == [True, True, False]
 
 
-@pytest.mark.parametrize("change", [{"seed": 7}, {"training.eta": 0.25}, {"backend": "other"}])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 7}, "seed is 0 there, 7 here"),
+        ({"training.eta": {"type": "Never", "eta": 1}}, "training.eta is 0.5 there, .'type': 'Never'"),
+        ({"backend": "other"}, "backend is 'reference:cpu' there, 'other' here"),
+    ],
+)
 def test_a_folder_with_another_run_is_refused_before_anything_starts(
-    change: dict[str, Any], folder: Path
+    change: dict[str, Any], said: str, folder: Path
 ) -> None:
     train_all([job("here")], 1, lambda job, event: None)
-    with pytest.raises(ArgumentError, match="jobs/here holds the run 'tiny' with other settings"):
+    with pytest.raises(ArgumentError, match=f"jobs/here holds the run 'tiny' with other settings: {said}"):
         train_all([job("new"), job("here", **change)], 1, unheard)
     assert not Path("jobs", "new").exists()

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Lock
@@ -71,11 +71,14 @@ class Job:
         saved = read_run(self.folder / RUN_FILE)
         # The saved run names the device and the threads that were left open.
         given = self.run.backend
-        named = given is None or f"{saved.backend}:".startswith(f"{given}:")
-        if not named or replace(saved, backend=given, threads=self.run.threads) != self.run:
+        if given is None or f"{saved.backend}:".startswith(f"{given}:"):
+            saved = replace(saved, backend=given)
+        saved = replace(saved, threads=self.run.threads)
+        difference = next(_differences(asdict(saved), asdict(self.run)), None)
+        if difference is not None:
             raise ArgumentError(
-                f"{self.folder} holds the run {saved.name!r} with other settings; pass another folder, or "
-                "remove this one"
+                f"{self.folder} holds the run {saved.name!r} with other settings: {difference}; pass another "
+                "folder, or remove this one"
             )
         return True
 
@@ -95,6 +98,15 @@ class Job:
         arguments += ["--seed", str(self.run.seed)]
         arguments += [] if self.run.backend is None else ["--backend", self.run.backend]
         return [*arguments, *(["--resume"] if resume else [])]
+
+
+def _differences(there: Mapping[str, Any], asked: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """What differs in two runs as plain data, key by key."""
+    for key, value in asked.items():
+        if isinstance(value, dict) and isinstance(there[key], dict):
+            yield from _differences({**dict.fromkeys(value), **there[key]}, value, f"{path}{key}.")
+        elif there[key] != value:
+            yield f"{path}{key} is {there[key]!r} there, {value!r} here"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from isograd.graph.reference import evaluate
 from isograd_conformance.bounds import RULES, Arithmetic, agree, disagreement, gamma, track
 from isograd_conformance.bounds.tally import VACUOUS, Tally
 from isograd_conformance.bounds.tracking import Tracked
+from isograd_conformance.faults.catalogue.arithmetic import by_fourier
 from isograd_conformance.strategies.arrays import SEEDS, arguments
 from isograd_conformance.strategies.functions import functions
 
@@ -56,6 +57,26 @@ def test_what_a_backend_declares_only_widens_a_bound(function: G.Function, seed:
     for arithmetic in declared:
         for narrow, wide in zip(plain, track(outputs, values, arithmetic), strict=True):
             assert (wide.error >= narrow.error * (1 - 1e-12)).all()
+
+
+@given(
+    sizes=st.tuples(*[st.integers(1, 3)] * 3, st.integers(1, 6), st.integers(1, 6)),
+    stride=st.integers(1, 6),
+    size=st.integers(0, 12),
+    seed=SEEDS,
+)
+def test_a_convolution_by_transforms_is_within_the_normwise_bound_whatever_it_does_not_read(
+    sizes: tuple[int, int, int, int, int], stride: int, size: int, seed: int
+) -> None:
+    rows, channels, maps, height, width = sizes
+    generator = np.random.default_rng(seed)
+    x, w = G.variable("x", (rows, channels, height, width)), G.variable("w", (maps, channels, 1, 1))
+    y = G.conv2d(x, w, stride=(stride, stride))
+    values = {v.name: generator.normal(size=v.shape).astype("float32") for v in (x, w)}
+    # The last pixel is in no window where the stride passes it by.
+    values["x"][..., -1, -1] *= np.float32(10.0**size)
+    found = by_fourier(values["x"], values["w"], stride=(stride, stride), dilation=(1, 1), groups=1)
+    agree({"y": found}, {"y": y}, values, Arithmetic(normwise_convolution=True))
 
 
 def test_moving_and_integers_are_exact_and_one_rounding_is_u() -> None:

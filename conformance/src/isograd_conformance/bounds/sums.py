@@ -93,13 +93,24 @@ def _matmul(a: Application) -> Array:
 
 @rule("conv2d", "conv2d_dx", "conv2d_dw")
 def _convolution(a: Application) -> Array:
-    found, whole = _products(a)
-    if not a.arithmetic.normwise_convolution or not whole.size:
+    found, _ = _products(a)
+    if not a.arithmetic.normwise_convolution or not found.size:
         return found
-    # The largest sum of magnitudes anywhere stands for the norms of image and filters.
-    largest = np.max(whole, initial=0, where=np.isfinite(whole))
-    found += WINOGRAD_GROWTH * a.gamma(terms(a.node)) * largest
+    # Transforms mix all elements of an image, also those that a stride leaves out of every sum.
+    (x, ex), (y, ey) = a.operands
+    image = _norm(abs(x) + ex, 1 if a.node.primitive == "conv2d_dw" else len(x))
+    found += WINOGRAD_GROWTH * a.gamma(terms(a.node)) * image * _norm(abs(y) + ey, 1)
     return found
+
+
+def _norm(magnitudes: Array, parts: int) -> Array:
+    """The Euclidean norms of so many parts of a first axis, of what is finite in them: (parts, 1, 1, 1)."""
+    rows = np.where(np.isfinite(magnitudes), magnitudes, 0).reshape(parts, -1)
+    # Scaled, so that no square overflows.
+    largest = np.max(rows, axis=1, initial=0, keepdims=True)
+    scaled = np.divide(rows, largest, out=np.zeros_like(rows), where=largest > 0)
+    norms: Array = largest * np.linalg.norm(scaled, axis=1, keepdims=True)
+    return norms.reshape(parts, 1, 1, 1)
 
 
 def _products(a: Application) -> tuple[Array, Array]:

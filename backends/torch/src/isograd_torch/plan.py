@@ -39,7 +39,7 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
 # Calls that only read their arguments, and whose result shares memory with none; lowerings add their own.
 FRESH: set[Callable[..., Any]] = {
     torch.add, torch.sub, torch.rsub, torch.mul, torch.div, torch.neg, torch.sqrt, torch.pow, torch.log,
-    torch.exp, torch.abs, torch.tanh, torch.sigmoid, torch.relu, torch.clamp_min, torch.maximum,
+    torch.exp, torch.abs, torch.tanh, torch.sigmoid, torch.clamp_min, torch.maximum,
     torch.minimum, torch.sum, torch.amax, torch.conv2d, torch.mm, torch.addmm,
     torch.constant_pad_nd, torch.index_select,
 }  # fmt: skip

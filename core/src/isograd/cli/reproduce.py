@@ -128,6 +128,10 @@ class _Settings:
     backend: str | None
     out: Path
 
+    def folder(self, experiment: Experiment, seed: int) -> Path:
+        """Where a run lies."""
+        return self.out / experiment.folder / f"seed-{seed}"
+
     def jobs(self, experiment: Experiment) -> list[Job]:
         """The runs of an experiment, by seed."""
         chosen = {
@@ -136,10 +140,7 @@ class _Settings:
             "training.diagnostics": self.diagnostics,
         }
         return [
-            Job(
-                experiment.run(seed, self.epochs_scale).override(chosen),
-                self.out / experiment.folder / f"seed-{seed}",
-            )
+            Job(experiment.run(seed, self.epochs_scale).override(chosen), self.folder(experiment, seed))
             for seed in range(experiment.members or self.runs)
         ]
 
@@ -258,7 +259,7 @@ def _result(experiment: Experiment, settings: _Settings, failed: Mapping[Path, s
 def _chosen_checkpoint(result: Result, settings: _Settings) -> Path | None:
     if result.chosen is None:
         return None
-    return settings.out / result.experiment.folder / f"seed-{result.chosen.seed}" / CHECKPOINT
+    return settings.folder(result.experiment, result.chosen.seed) / CHECKPOINT
 
 
 def _show(report: Report, out: Path, as_json: bool) -> None:

@@ -11,8 +11,8 @@ from isograd.evaluation.functions import (
     row_costs,
 )
 from isograd.evaluation.gradient import gradients
-from isograd.evaluation.prediction import as_examples, on_device, predict
-from isograd.evaluation.resident import Evaluator, Parts, accuracy, mean_cost
+from isograd.evaluation.prediction import as_examples, predict
+from isograd.evaluation.resident import Evaluator, Parts, accuracy, mean_cost, on_device
 
 __all__ = [
     "CHUNK_ROWS",

@@ -33,12 +33,6 @@ def as_examples(architecture: Architecture, x: npt.ArrayLike | Dataset) -> Datas
     return data
 
 
-def on_device(arrays: Mapping[str, npt.NDArray[Any]], choice: BackendChoice) -> dict[str, Array]:
-    """Arrays as the backend's, by the same names."""
-    backend, device = choice
-    return {name: backend.to_device(array, device) for name, array in arrays.items()}
-
-
 def predict(
     architecture: Architecture,
     data: Dataset,

@@ -17,6 +17,12 @@ from isograd.evaluation.functions import CHUNK_ROWS, evaluation_function
 from isograd.graph import Function
 
 
+def on_device(arrays: Mapping[str, npt.NDArray[Any]], choice: BackendChoice) -> dict[str, Array]:
+    """Arrays as the backend's, by the same names."""
+    backend, device = choice
+    return {name: backend.to_device(array, device) for name, array in arrays.items()}
+
+
 class Evaluator:
     """A compiled evaluation of one data set, which lies on the device from now on.
 
@@ -37,11 +43,8 @@ class Evaluator:
         function = evaluation_function(architecture, data, len(data), wanted)
         self._executable = compile_cached(self._backend, function, device)
         arrays = {"inputs": data.inputs, "labels": data.labels}
-        self._resident = {
-            name: self._backend.to_device(array, device)
-            for name, array in arrays.items()
-            if name in function.inputs
-        }
+        read = {name: array for name, array in arrays.items() if name in function.inputs}
+        self._resident = on_device(read, choice)
         size = min(len(data), CHUNK_ROWS)
         self._steps = -(-len(data) // size)
         # The last chunk is filled up with its last row, and what it gives for those is cut off.
@@ -76,7 +79,7 @@ class Parts:
     def __init__(self, make: Callable[[int], Function], data: Dataset, choice: BackendChoice) -> None:
         self._backend, device = choice
         arrays = {"inputs": data.inputs, "labels": data.labels}
-        self._resident = {name: self._backend.to_device(array, device) for name, array in arrays.items()}
+        self._resident = on_device(arrays, choice)
         self._parts: list[tuple[Executable, Array, int]] = []
         whole, rest = divmod(len(data), CHUNK_ROWS)
         for first, steps, rows in ((0, whole, CHUNK_ROWS), (whole * CHUNK_ROWS, 1, rest)):

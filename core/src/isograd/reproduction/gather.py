@@ -6,14 +6,15 @@ import platform
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from isograd import __version__
 from isograd.data import Dataset, load_dataset
-from isograd.ensemble import Ensemble
+from isograd.ensemble import Ballot, Ensemble, Vote
+from isograd.evaluation import accuracy
 from isograd.network import Network
 from isograd.reproduction.experiments import Experiment
 from isograd.reproduction.results import Mistake, Report, Result, Trained, Votes, best_run
@@ -70,18 +71,17 @@ def _vote(
     networks: Sequence[Network], validation: Dataset | None, test: Dataset, backend: str | None
 ) -> tuple[Votes, tuple[Mistake, ...]]:
     ensemble = Ensemble(networks)
-    accuracies: dict[str, dict[str, float]] = {"test": {}, "validation": {}}
-    mistakes: tuple[Mistake, ...] = ()
-    for name, data in (("test", test), ("validation", validation)):
-        if data is None:
-            continue
-        ballot = ensemble.ballot(data, backend=backend)
-        for vote in ("plurality", "mean"):
-            found = _mistakes(data, ballot.decision(vote))
-            accuracies[name][vote] = (len(data) - len(found)) / len(data)
-            if (name, vote) == ("test", "plurality"):
-                mistakes = found
-    return Votes(**accuracies), mistakes
+    ballot = ensemble.ballot(test, backend=backend)
+    votes = Votes(
+        _accuracies(ballot, test),
+        {} if validation is None else _accuracies(ensemble.ballot(validation, backend=backend), validation),
+    )
+    return votes, _mistakes(test, ballot.decision("plurality"))
+
+
+def _accuracies(ballot: Ballot, data: Dataset) -> dict[str, float]:
+    """By the way of voting."""
+    return {vote: accuracy(data, ballot.decision(vote)) for vote in get_args(Vote)}
 
 
 def _mistakes(data: Dataset, given: npt.NDArray[np.int32]) -> tuple[Mistake, ...]:

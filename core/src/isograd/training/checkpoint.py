@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from isograd import __version__
 from isograd.architecture import Architecture
 from isograd.data.files import file_name
-from isograd.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from isograd.errors import ArgumentError, FileFormatError
 from isograd.graph.tensor import Shape
 from isograd.layers import (
     InitialiserLike,
@@ -116,12 +116,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         If it is no such file, is truncated or corrupted, has a newer format, or an entry is not as it should
         be; the message names it.
     """
-    document, arrays = tensor_file.read(path, FORMAT)
-    shown = file_name(path)
-    try:
-        return _contents(document, arrays)
-    except (ArgumentError, ArgumentTypeError, FileFormatError) as error:
-        raise FileFormatError(f"{shown}: {error}") from error
+    return tensor_file.read_as(path, FORMAT, _contents)
 
 
 def check_same_arrays(path: str | os.PathLike[str], contents: Contents, architecture: Architecture) -> None:

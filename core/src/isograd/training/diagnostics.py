@@ -14,7 +14,7 @@ from isograd import random
 from isograd.architecture import Architecture
 from isograd.data import Dataset, as_dataset
 from isograd.data.expanded import Expanded
-from isograd.evaluation import Parts, forward_rows, mean_cost, parameter_gradients, row_costs
+from isograd.evaluation import Parts, forward_rows, mean_cost, on_device, parameter_gradients, row_costs
 from isograd.graph import Function, Tensor, argmax, simplify
 from isograd.layers import Layer, functions
 from isograd.training.callbacks import Callback, Progress
@@ -98,9 +98,9 @@ class Diagnostics(Callback):
         self._follow(progress)
 
     def measure(self, progress: Progress) -> dict[str, float]:
-        network, (backend, device) = progress.network, progress.choice
+        network = progress.network
         assert self._parts is not None
-        state = {path: backend.to_device(a, device) for path, a in network.checked_arrays().items()}
+        state = on_device(network.checked_arrays(), progress.choice)
         measured = self._measured(network.architecture, self._parts(state))
         measured |= {f"weight_norm/{path}": _norm(array) for path, array in network.parameters.items()}
         measured |= self._update_ratios

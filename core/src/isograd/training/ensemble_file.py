@@ -71,11 +71,7 @@ def read(path: str | os.PathLike[str]) -> list[Contents]:
         If it is no such file, is truncated or corrupted, has a newer format, or an entry is not as it should
         be; the message names it.
     """
-    document, arrays = tensor_file.read(path, FORMAT)
-    try:
-        return _contents(document, arrays)
-    except (ArgumentError, ArgumentTypeError, FileFormatError) as error:
-        raise FileFormatError(f"{file_name(path)}: {error}") from error
+    return tensor_file.read_as(path, FORMAT, _contents)
 
 
 def is_ensemble(path: str | os.PathLike[str]) -> bool:

@@ -15,7 +15,7 @@ from isograd.backend import Array, Executable
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached, compiled_functions
 from isograd.data import Dataset
-from isograd.evaluation import Evaluator, mean_cost
+from isograd.evaluation import Evaluator, mean_cost, on_device
 from isograd.training import checkpoint
 from isograd.training.callbacks import Progress, any_stop, chunk_ends, measurements
 from isograd.training.diagnosis import FailedChunk, diagnose
@@ -299,7 +299,7 @@ class Run:
             checkpoint.write(self._plan.checkpoint, self._network, self._now)
 
     def _move(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Array]:
-        return {name: self._backend.to_device(array, self._device) for name, array in arrays.items()}
+        return on_device(arrays, self._choice)
 
     def _failed(self, chunk: Chunk, outputs: Arrays) -> FailedChunk:
         return FailedChunk(

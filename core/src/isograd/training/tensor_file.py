@@ -14,18 +14,20 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from isograd.data.files import file_name
-from isograd.errors import FileAccessError, FileFormatError
+from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError, FileFormatError
 from isograd.training.state import Arrays
+
+T = TypeVar("T")
 
 _DTYPES = {"F32": "float32", "F64": "float64"}
 
@@ -86,6 +88,20 @@ def read(path: str | os.PathLike[str], newest_format: int) -> tuple[dict[str, An
     if metadata.get("digest") != _digest(metadata["isograd"], arrays):
         raise FileFormatError(f"{shown}: corrupted: its content does not have the digest that it states")
     return document, arrays
+
+
+def read_as(
+    path: str | os.PathLike[str], newest_format: int, make: Callable[[dict[str, Any], Arrays], T]
+) -> T:
+    """What `make` makes of a file's document and arrays; raises as `read`.
+
+    Errors of `make` in an argument or a format become a FileFormatError that begins with the file's name.
+    """
+    document, arrays = read(path, newest_format)
+    try:
+        return make(document, arrays)
+    except (ArgumentError, ArgumentTypeError, FileFormatError) as error:
+        raise FileFormatError(f"{file_name(path)}: {error}") from error
 
 
 def read_document(path: str | os.PathLike[str], newest_format: int) -> dict[str, Any]:

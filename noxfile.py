@@ -28,7 +28,16 @@ TEST_TOOLS = [
     "matplotlib",
     "jinja2",
 ]
-SOURCES = ["core", "conformance", "backends", "datasets", "benchmarks", "examples", "noxfile.py"]
+SOURCES = [
+    "core",
+    "conformance",
+    "backends",
+    "datasets",
+    "benchmarks",
+    "examples",
+    "conftest.py",
+    "noxfile.py",
+]
 # The tests' matrices are tiny: threads would only wait for each other.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Python compiles what is imported; compiling all of the libraries takes longer than unpacking them.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +11,8 @@ import pytest
 
 from isograd import ConvPool, Network, Softmax, plugins
 from isograd.backend import Backend
-from isograd.errors import UnsupportedError
 from isograd.graph import PRIMITIVES
-from isograd.pages.browser import chromium, faults
+from isograd.pages.browser import faults
 from isograd.testing import ReferenceBackend
 from isograd_conformance.crosscheck import check
 from isograd_conformance.crosscheck.display import as_page as check_page
@@ -26,18 +24,6 @@ from isograd_conformance.strategies.networks import toy_digits
 
 Make = Callable[..., Backend]
 LONG = f"<b>{'a_name_without_a_space' * 12}</b>\n    {'and a line ' * 30}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium. Where it is missing the tests are skipped, unless ISOGRAD_BROWSER=required."""
-    try:
-        with chromium() as started:
-            yield started
-    except UnsupportedError as error:
-        if os.environ.get("ISOGRAD_BROWSER") == "required":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 def matrix(make: Make) -> str:

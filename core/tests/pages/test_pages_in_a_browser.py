@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,18 +21,6 @@ pytest.importorskip("jinja2")
 
 RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results"
 LONG = "/home/somebody/" + "a_folder_with_a_long_name/" * 12
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium. Where it is missing the tests are skipped, unless ISOGRAD_BROWSER=required."""
-    try:
-        with chromium() as started:
-            yield started
-    except UnsupportedError as error:
-        if os.environ.get("ISOGRAD_BROWSER") == "required":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 def result(name: str, runs: int, **values: Any) -> Result:

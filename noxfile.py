@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["core", "tests", "cross", "template", "example", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "embedding", "template", "example", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
@@ -28,6 +28,8 @@ TEST_TOOLS = [
     "matplotlib",
     "jinja2",
 ]
+# What an isograd network is embedded in.
+EMBEDDING = ["scikit-learn>=1.7", "onnx>=1.18", "onnxruntime>=1.22"]
 SOURCES = [
     "core",
     "conformance",
@@ -101,6 +103,14 @@ def cross(session: nox.Session) -> None:
     """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
     install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
     conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
+
+
+@nox.session
+def embedding(session: nox.Session) -> None:
+    """isograd inside other libraries, which are installed here, on one backend; arguments go to pytest."""
+    install(session, [*CORE, "conformance", f"backends/{BACKENDS[0]}"], *TEST_TOOLS, *EMBEDDING)
+    environment = {**ONE_THREAD, "ISOGRAD_EMBEDDING": "required"}
+    session.run("pytest", "core/tests/embedding", *IN_PARALLEL, *session.posargs, env=environment)
 
 
 def plant(session: nox.Session, *arguments: str) -> None:

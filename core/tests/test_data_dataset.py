@@ -311,3 +311,62 @@ def test_a_class_is_called_by_its_name_or_where_it_has_none_by_its_number(
     data = Dataset(np.zeros((1, 1)), [0], classes=names)
     expected = names[number] if names is not None and number < len(names) else str(number)
     assert data.class_name(number) == expected
+
+
+# --- values and weights -------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(["f4", "f8"]),
+    st.lists(st.integers(1, 3), max_size=2),
+    st.none() | st.sampled_from(["f4", "f8", "i8"]),
+    st.integers(1, 6),
+    st.data(),
+)
+def test_values_and_weights_are_kept_and_go_with_their_examples(
+    dtype: str, shape: list[int], weighted: str | None, n: int, data: st.DataObject
+) -> None:
+    labels = np.arange(n * math.prod(shape), dtype=dtype).reshape(n, *shape)
+    weights = None if weighted is None else np.arange(1, n + 1, dtype=weighted)
+    made = Dataset(np.arange(n)[:, None], labels, weights=weights)
+    rows = data.draw(st.lists(st.integers(0, n - 1), min_size=1))
+    for part, chosen in ((made.take(rows), rows), (made[: rows[0] + 1], list(range(rows[0] + 1)))):
+        assert part.labels.tolist() == labels[chosen].tolist()
+        assert (part.labels.dtype, part.has_classes) == (labels.dtype, False)
+        if weights is None:
+            assert part.weights is None
+        else:
+            assert part.weights is not None
+            assert part.weights.tolist() == weights[chosen].tolist()
+    for array in pickle.loads(pickle.dumps(made)).arrays().values():
+        assert not array.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "words"),
+    [
+        ([1.0], ShapeError, r"shape \(2,\), got \(1,\)"),
+        ([[1.0], [1.0]], ShapeError, r"got \(2, 1\)"),
+        ([1.0, -1.0], ArgumentError, "got -1.0 to 1.0"),
+        ([0, 0], ArgumentError, "one above"),
+        ([1.0, math.inf], ArgumentError, "got inf in example 1$"),
+        (["a", "b"], ArgumentTypeError, "<U1"),
+    ],
+)
+def test_weights_that_can_not_be_used_are_refused(weights: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=f"^weights: .*{words}"):
+        Dataset([[1.0], [2.0]], [0, 1], weights=weights)
+
+
+def test_the_fingerprint_tells_values_from_classes_and_covers_weights() -> None:
+    inputs = [[1.0], [2.0]]
+    made = [
+        Dataset(inputs, [0, 1]),
+        Dataset(inputs, [0.0, 1.0]),
+        Dataset(inputs, [[0.0], [1.0]]),
+        Dataset(inputs, np.array([0, 1], np.float32)),
+        Dataset(inputs, [0, 1], weights=[1.0, 1.0]),
+        Dataset(inputs, [0, 1], weights=[1.0, 2.0]),
+        Dataset(inputs, [0, 1], weights=np.array([1, 1], np.float32)),
+    ]
+    assert len({data.fingerprint() for data in made}) == len(made)

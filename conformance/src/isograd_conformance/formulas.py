@@ -60,7 +60,7 @@ def hold(found: Mapping[str, Any], wanted: Mapping[str, Any], errors: Mapping[st
 
 def evaluation_errors(subject: Subject, net: Network, data: Dataset) -> dict[str, HostArray]:
     """The rounding bounds of the costs, probabilities and classes of a data set."""
-    found: dict[str, list[HostArray]] = {"cost": [], "probabilities": [], "class": []}
+    found: dict[str, list[HostArray]] = {"cost": [], "predicted": [], "class": []}
     for first in range(0, len(data), CHUNK_ROWS):
         rows = np.arange(first, min(first + CHUNK_ROWS, len(data)), dtype=np.int32)
         part = Dataset(data.inputs[rows], data.labels[rows], scale=data.scale)

@@ -14,6 +14,7 @@ from typing import Literal
 
 from isograd import graph as G
 from isograd.architecture import Architecture
+from isograd.costs import CrossEntropy, LogLikelihood, Quadratic
 from isograd.layers import Mode
 from isograd.training.step import AVERAGE, MASK, VELOCITY, StepGraph, step_function
 from isograd_conformance.bounds import DisagreementError, Judgement, judge
@@ -243,8 +244,7 @@ class _Step(_Walk):
     def _cost(self) -> None:
         last = len(self.graph.outputs) - 1
         z = G.variable("x", self.graph.outputs[-1].shape, self.architecture.dtype)
-        labels = G.gather(self.inputs["labels"], self.inputs["rows"])
-        costs = G.log_likelihood(z, labels, label_smoothing=self.graph.options.label_smoothing)
+        costs = self._row_costs(z)
         cost = whole = costs.sum() / self.graph.options.mini_batch_size
         for path, spec in self.architecture.parameters.items():
             if self.graph.options.decay and spec.regularised:
@@ -253,6 +253,26 @@ class _Step(_Walk):
         values = {"x": f"{OUTPUT}{last}"}
         self.hold(last, {"data_cost": cost, "cost": whole}, values, {})
         self.hold(last, {f"{COTANGENT}{last}": G.grad(cost, z)}, values, {})
+
+    def _row_costs(self, z: G.Tensor) -> G.Tensor:
+        """Each row's cost by the contract's formula, times its weight if there is one.
+
+        A plugin's cost is its own formula.
+        """
+        cost, rows = self.architecture.cost, self.inputs["rows"]
+        labels = G.gather(self.inputs["labels"], rows)
+        targets = labels if cost.targets == "classes" else labels.cast(z.dtype).reshape(*z.shape)
+        if isinstance(cost, LogLikelihood):
+            costs = G.log_likelihood(z, labels, label_smoothing=self.graph.options.label_smoothing)
+        elif isinstance(cost, Quadratic):
+            costs = 0.5 * ((z - targets) * (z - targets)).sum(tuple(range(1, z.ndim)))
+        elif isinstance(cost, CrossEntropy):
+            costs = (G.softplus(z) - targets * z).sum(tuple(range(1, z.ndim)))
+        else:
+            costs = cost.build(z, targets)
+        if "weights" in self.inputs:
+            costs = costs * G.gather(self.inputs["weights"], rows).cast(z.dtype)
+        return costs
 
     def _backward(self, i: int) -> None:
         x, values = self.below(i)

@@ -67,7 +67,7 @@ def step_inputs(
     """All inputs of the one step of a chunk: the data set, and what core draws for it."""
     order = epoch_order(net.seed, chunk.epoch, len(data), True)
     drawn = draw(net.architecture, net.seed, chunk, order, mini_batch_size, eta)
-    return {"inputs": data.inputs, "labels": data.labels, **{name: a[0] for name, a in drawn.items()}}
+    return {**data.arrays(), **{name: a[0] for name, a in drawn.items()}}
 
 
 def hold_step(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isograd.backend import Backend
     from isograd.backend_choice import choose_backend
+    from isograd.costs import Cost, CrossEntropy, LogLikelihood, Quadratic
     from isograd.data import Dataset, DatasetSplits, load_dataset
     from isograd.ensemble import Ensemble
     from isograd.errors import IsogradError
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "isograd.backend": ("Backend",),
     "isograd.backend_choice": ("choose_backend",),
+    "isograd.costs": ("Cost", "CrossEntropy", "LogLikelihood", "Quadratic"),
     "isograd.data": ("Dataset", "DatasetSplits", "load_dataset"),
     "isograd.ensemble": ("Ensemble",),
     "isograd.errors": ("IsogradError",),
@@ -76,6 +78,8 @@ __all__ = [
     "Callback",
     "ConvPool",
     "Convolution",
+    "Cost",
+    "CrossEntropy",
     "Dataset",
     "DatasetSplits",
     "Dropout",
@@ -87,8 +91,10 @@ __all__ = [
     "IsogradError",
     "L2Pool",
     "Layer",
+    "LogLikelihood",
     "MaxPool",
     "Network",
+    "Quadratic",
     "Softmax",
     "Tensor",
     "__version__",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from isograd.costs import Cost, LogLikelihood
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph import Tensor, cast, constant, variable
 from isograd.graph.dtypes import FLOATING, DType, as_dtype
@@ -28,6 +29,7 @@ class Architecture:
         The shape of one example, such as (1, 28, 28).
     dtype : str
         float32 or float64: of parameters, state and everything computed from them.
+    cost : Cost
 
     Attributes
     ----------
@@ -41,10 +43,17 @@ class Architecture:
     Raises
     ------
     ArgumentTypeError, ArgumentError, ShapeError
-        If an argument is not as described, two layers share a name, or a layer can not take its input.
+        If an argument is not as described, two layers share a name, a layer can not take its input, or the
+        cost not the last one's output.
     """
 
-    def __init__(self, layers: Sequence[Layer], input_shape: Sequence[int], dtype: str) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int],
+        dtype: str,
+        cost: Cost = LogLikelihood(),  # noqa: B008 (frozen, and without fields)
+    ) -> None:
         self.layers = _checked_layers(layers)
         self.input_shape = _checked_shape(input_shape, "input_shape")
         self.dtype: DType = as_dtype(dtype)
@@ -65,14 +74,18 @@ class Architecture:
             self.state |= {f"{name}.{key}": spec for key, spec in layer.state(shape).items()}
             self.masks |= {f"{name}.{key}": spec for key, spec in layer.masks(shape).items()}
         self.shapes = tuple(shapes[1:])
-        if len(self.output_shape) != 1:
-            raise ShapeError(
-                f"layers: the last one gives {list(self.output_shape)}; expected a number for each class"
-            )
+        if not isinstance(cost, Cost):
+            hint = "; call the class" if isinstance(cost, type) and issubclass(cost, Cost) else ""
+            raise ArgumentTypeError(f"cost is {cost!r}; expected a Cost{hint}")
+        try:
+            cost.check_output(self.output_shape)
+        except ShapeError as error:
+            raise ShapeError(f"layers: {error}") from error
+        self.cost = cost
 
     @property
     def output_shape(self) -> Shape:
-        """(classes,): the last layer's output, which is the weighted input of a softmax."""
+        """The last layer's: for `LogLikelihood` (classes,), of the weighted input of a softmax."""
         return self.shapes[-1]
 
     @property
@@ -129,7 +142,7 @@ class Architecture:
         Returns
         -------
         outputs : list of Tensor
-            Of every layer; the last is (rows, classes), the weighted input of a softmax.
+            Of every layer; the last is what the cost takes: (rows, classes), the weighted input of a softmax.
         new_state : dict of path to Tensor
             New values of the state; empty where nothing changes.
 

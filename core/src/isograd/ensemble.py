@@ -11,11 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from isograd import evaluation
+from isograd.architecture import Architecture
 from isograd.backend import Backend
 from isograd.backend_choice import choose_backend
 from isograd.data import Dataset
 from isograd.data.files import file_name
-from isograd.errors import ArgumentError, ArgumentTypeError, FileFormatError, IsogradError, ShapeError
+from isograd.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FileFormatError,
+    IsogradError,
+    ShapeError,
+    UnsupportedError,
+)
 from isograd.graph.tensor import Shape
 from isograd.network import Data, Network
 from isograd.training import ensemble_file
@@ -126,10 +134,10 @@ class Ensemble:
                 state = evaluation.on_device(network.checked_arrays(), choice)
             except IsogradError as error:
                 raise type(error)(f"networks[{index}]: {error}") from error
-            wanted = ("class", "probabilities")
+            wanted = ("class", "predicted")
             found = evaluation.predict(network.architecture, data, choice, state, wanted, shifts)
             votes[index] = found["class"]
-            total += found["probabilities"]
+            total += found["predicted"]
         return Ballot(votes, total / len(self))
 
     def predict(
@@ -225,6 +233,20 @@ def check_vote(vote: object) -> None:
         raise ArgumentError(f"vote is {vote!r}; expected 'plurality' or 'mean'")
 
 
+def check_votes(architecture: Architecture) -> None:
+    """Refuse a network that can not vote.
+
+    Raises
+    ------
+    UnsupportedError
+        If its cost gives no probabilities of classes.
+    """
+    if not architecture.cost.probabilities:
+        raise UnsupportedError(
+            f"the cost {architecture.cost!r} gives no probabilities of classes, which an ensemble needs"
+        )
+
+
 def _checked_networks(networks: Sequence[Network]) -> tuple[Network, ...]:
     if isinstance(networks, Network) or not isinstance(networks, Sequence):
         raise ArgumentTypeError(f"networks is a {type(networks).__name__}; expected a list of networks")
@@ -235,6 +257,10 @@ def _checked_networks(networks: Sequence[Network]) -> tuple[Network, ...]:
     for index, network in enumerate(networks):
         if not isinstance(network, Network):
             raise ArgumentTypeError(f"networks[{index}] is {network!r}; expected a Network")
+        try:
+            check_votes(network.architecture)
+        except UnsupportedError as error:
+            raise UnsupportedError(f"networks[{index}]: {error}") from error
         for name in ("input_shape", "output_shape"):
             first, found = list(getattr(networks[0], name)), list(getattr(network, name))
             if found != first:

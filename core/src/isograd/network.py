@@ -14,9 +14,10 @@ from isograd import evaluation
 from isograd.architecture import Architecture, initial_arrays
 from isograd.backend import Array, Backend
 from isograd.backend_choice import BackendChoice, choose_backend
+from isograd.costs import Cost, LogLikelihood
 from isograd.data import Dataset
 from isograd.data.expanded import Expanded
-from isograd.errors import ArgumentError
+from isograd.errors import ArgumentError, UnsupportedError
 from isograd.graph import Tensor
 from isograd.graph.function import check_array
 from isograd.graph.tensor import Shape
@@ -42,7 +43,8 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        The last gives (classes,), the weighted input of a softmax; usually it is a `Softmax`.
+        The last gives what the cost takes: for the default one (classes,), the weighted input of a softmax;
+        usually it is a `Softmax`.
     input_shape : sequence of int
         The shape of one example: (784,) or (1, 28, 28), channels first.
     seed : int
@@ -52,6 +54,9 @@ class Network:
         what decides for every array (`isograd.layers.initialisers`). A layer's own initialisers go first.
     dtype : str
         float32 or float64: of the parameters and all that is computed from them.
+    cost : Cost
+        What training minimises (`isograd.costs`), by default `LogLikelihood`, of classes. `Quadratic` and
+        `CrossEntropy` are of values: the labels of data are then floating, as many an example as outputs.
 
     Attributes
     ----------
@@ -65,7 +70,8 @@ class Network:
     Raises
     ------
     ArgumentTypeError, ArgumentError, ShapeError
-        If an argument is not as described, two layers have the same name or a layer can not take its input.
+        If an argument is not as described, two layers have the same name, a layer can not take its input or
+        the cost not the last one's output.
     """
 
     def __init__(
@@ -76,8 +82,9 @@ class Network:
         *,
         init: InitialiserLike = "chapter",
         dtype: str = "float32",
+        cost: Cost = LogLikelihood(),  # noqa: B008 (frozen, and without fields)
     ) -> None:
-        architecture = Architecture(layers, input_shape, dtype)
+        architecture = Architecture(layers, input_shape, dtype, cost)
         seed = checked_seed(seed)
         self._set(architecture, seed, init, initial_arrays(architecture, seed, init), None)
 
@@ -98,7 +105,9 @@ class Network:
         self.training = training
 
     def __repr__(self) -> str:
-        return f"Network({list(self.layers)!r}, input_shape={self.input_shape}, seed={self.seed})"
+        default = self.architecture.cost == LogLikelihood()
+        cost = "" if default else f", cost={self.architecture.cost!r}"
+        return f"Network({list(self.layers)!r}, input_shape={self.input_shape}, seed={self.seed}{cost})"
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -115,7 +124,7 @@ class Network:
 
     @property
     def output_shape(self) -> Shape:
-        """(classes,)."""
+        """The last layer's; for a cost of classes (classes,)."""
         return self.architecture.output_shape
 
     @property
@@ -159,8 +168,11 @@ class Network:
 
     def predict(
         self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
-    ) -> npt.NDArray[np.int32]:
+    ) -> npt.NDArray[Any]:
         """The class of each example: int32, (n,); of equally likely ones the first.
+
+        Where the cost is of values: what it makes of the outputs (`Cost.predicted`), (n, *output_shape), of
+        the network's dtype.
 
         Parameters
         ----------
@@ -170,25 +182,44 @@ class Network:
         backend : str or Backend, optional
             As for `isograd.choose_backend`.
         shifts : int
-            k: the probabilities are the mean of those of the (2k + 1)**2 shifts of each image by up to k
-            pixels in each direction, zeros moving in. Less than the images' height and width; it needs
-            images (channels, height, width), by the network's input_shape or by the data's own.
+            k: the probabilities, or values, are the mean of those of the (2k + 1)**2 shifts of each image by
+            up to k pixels in each direction, zeros moving in. Less than the images' height and width; it
+            needs images (channels, height, width), by the network's input_shape or by the data's own.
 
         Raises
         ------
         ArgumentError, ArgumentTypeError, ShapeError
             If x is no such data or does not fit the network, or shifts is not as described.
         """
-        return self._predict(x, backend, "class", shifts)
+        of_classes = self.architecture.cost.targets == "classes"
+        return self._predict(x, backend, "class" if of_classes else "predicted", shifts)
 
     def predict_proba(
         self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[Any]:
-        """The probability of each class: the softmax, (n, classes), of the network's dtype. See `predict`."""
-        return self._predict(x, backend, "probabilities", shifts)
+        """The probability of each class: the softmax, (n, classes), of the network's dtype. See `predict`.
+
+        Raises
+        ------
+        UnsupportedError
+            If the network's cost gives no probabilities of classes.
+        """
+        if not self.architecture.cost.probabilities:
+            raise UnsupportedError(f"the cost {self.architecture.cost!r} gives no probabilities of classes")
+        return self._predict(x, backend, "predicted", shifts)
 
     def accuracy(self, data: Data, *, backend: str | Backend | None = None, shifts: int = 0) -> float:
-        """The fraction of a labelled data set whose class `predict`, with as many shifts, gives correctly."""
+        """The fraction of a labelled data set whose class `predict`, with as many shifts, gives correctly.
+
+        Raises
+        ------
+        UnsupportedError
+            If the network's cost is of values.
+        """
+        if self.architecture.cost.targets != "classes":
+            raise UnsupportedError(
+                f"the cost {self.architecture.cost!r} is of values, which have no accuracy"
+            )
         dataset = checked_data(self.architecture, data, "data")
         if checked_shifts(self.architecture, dataset, shifts):
             return evaluation.accuracy(dataset, self.predict(dataset, backend=backend, shifts=shifts))
@@ -204,9 +235,10 @@ class Network:
         *,
         backend: str | Backend | None = None,
     ) -> float:
-        """The mean log-likelihood cost of a labelled data set, + 0.5 * lmbda * sum(w^2) / m over the weights.
+        """The mean cost of a labelled data set + 0.5 * lmbda * sum(w^2) / m over the weights of the network.
 
-        m = ceil(n / mini_batch_size), as in training with that size; with 1 it is n, as in chapter 3.
+        Each example's cost is multiplied by its weight, if the data set has some. m = ceil(n /
+        mini_batch_size), as in training with that size; with 1 it is n, as in chapter 3.
         """
         dataset, lmbda, batches = self._regularised(data, lmbda, mini_batch_size)
         choice = choose_backend(backend)
@@ -330,14 +362,16 @@ class Network:
     ) -> History:
         """Train by mini-batch stochastic gradient descent.
 
-        A step's cost is the sum over its rows of -log(softmax(z)[label]), by mini_batch_size, plus
-        0.5 * lmbda * sum(w^2) / m over the weights (not the biases), with m the number of steps of an epoch.
-        So every example weighs the same in a smaller last batch too.
+        A step's cost is the sum over its rows of the network's cost, -log(softmax(z)[label]) if it was given
+        none, times the example's weight if it has one; by mini_batch_size; plus 0.5 * lmbda * sum(w^2) / m
+        over the weights (not the biases), with m the number of steps of an epoch. So every example weighs the
+        same in a smaller last batch too.
 
         Parameters
         ----------
         training_data : Dataset, (inputs, labels) or `isograd.data.expanded` of one of them
-            inputs (n, *features), flat or of `input_shape`; labels (n,), from 0 to the number of classes - 1.
+            inputs (n, *features), flat or of `input_shape`; labels (n,), from 0 to the number of classes - 1,
+            or for a cost of values (n, *output_shape); (n,) will do for a single output.
         epochs : int
         mini_batch_size : int
             At most n.
@@ -361,7 +395,7 @@ class Network:
         label_smoothing : float
             a in [0, 1): a row's cost is 1 - a times that of its label plus a times the mean of those of all
             classes (Szegedy et al., "Rethinking the Inception architecture for computer vision", CVPR 2016).
-            Only in training: validation costs are those of the labels.
+            Only in training: validation costs are those of the labels. It needs the cost `LogLikelihood`.
         averaging : float
             d in [0, 1); 0 leaves it out. Beside each parameter and each array of layer state the run keeps
             an average a, at first the array itself: each step adds (1 - d) * (the array's new value - a).
@@ -374,7 +408,8 @@ class Network:
             Leave a smaller last batch out, as the listing does.
         early_stopping : int, optional
             Stop after so many epochs in which the validation accuracy did not exceed all before; the network
-            then has the parameters of the best epoch.
+            then has the parameters of the best epoch. Where the cost is of values, here and everywhere in a
+            run, the lowest validation cost stands for the best validation accuracy.
         tested : "best" or "last"
             When the test data are evaluated: where the validation accuracy is the best so far, as in the
             listing; or once, after the last epoch, for a run whose number of epochs is fixed beforehand.

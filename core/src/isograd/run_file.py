@@ -12,6 +12,7 @@
     [network]
     input_shape = [1, 28, 28]
     init = "chapter"                  # or "n_in", "he", "glorot", or another registered name
+    cost = "LogLikelihood"            # or "Quadratic", "CrossEntropy", one of a plugin, { type = ..., ... }
     layers = [                        # as in `isograd.layers.serialise`
         { type = "FullyConnected", n_out = 100 },
         { type = "Softmax", n_out = 10 },
@@ -41,7 +42,8 @@
     expanded = false                  # whether each image's four shifts by one pixel join the training data
 
 Only `input_shape`, `layers`, `epochs`, `mini_batch_size`, `eta` and the data are required. This module
-imports neither NumPy nor any layer: `RunFile.layers`, `RunFile.eta` and `RunFile.augmentation` do.
+imports neither NumPy nor any layer: `RunFile.layers`, `RunFile.cost`, `RunFile.eta` and
+`RunFile.augmentation` do.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from isograd.errors import FileFormatError, IsogradError
 
 if TYPE_CHECKING:
+    from isograd.costs import Cost
     from isograd.layers import Layer
     from isograd.network import Network
     from isograd.training.augmentation import Augmentation
@@ -75,6 +78,7 @@ class NetworkTable:
 
     input_shape: tuple[int, ...]
     init: str = "chapter"
+    cost: str | dict[str, Any] = "LogLikelihood"
     layers: tuple[dict[str, Any], ...]
 
 
@@ -177,6 +181,34 @@ class RunFile:
             return layers_from_data({"format": 1, "layers": self.network.layers})
         except FileFormatError as error:
             raise FileFormatError(f"{self.name}: network.{error}") from error
+
+    def cost(self) -> Cost:
+        """What training minimises.
+
+        Raises
+        ------
+        FileFormatError
+            If the name or the table is no cost.
+        """
+        from isograd import costs
+
+        try:
+            return costs.from_data(self.network.cost)
+        except FileFormatError as error:
+            raise FileFormatError(f"{self.name}: network.{error}") from error
+
+    def new_network(self, dtype: str | None = None) -> Network:
+        """The network before training; of another dtype than the run's, if one is given."""
+        from isograd.network import Network
+
+        return Network(
+            self.layers(),
+            self.network.input_shape,
+            self.seed,
+            init=self.network.init,
+            dtype=self.dtype if dtype is None else dtype,
+            cost=self.cost(),
+        )
 
     def eta(self) -> Eta:
         """The learning rate: a number or a schedule.

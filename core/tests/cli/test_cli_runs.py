@@ -52,7 +52,7 @@ run_files = tables(
     RunFile,
     format=st.just(1),
     name=names,
-    network=tables(NetworkTable, layers=st.lists(layers).map(tuple)),
+    network=tables(NetworkTable, layers=st.lists(layers).map(tuple), cost=texts | schedules),
     training=tables(
         TrainingTable,
         eta=numbers | texts | schedules,

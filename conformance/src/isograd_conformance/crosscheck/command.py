@@ -100,7 +100,7 @@ def _read(given: str, dtype: str | None, data: str | None) -> tuple[Network, Dat
         network, table, arguments = _read_checkpoint(path, data)
     else:
         run = find_run(given)
-        network = _new(run.layers(), run.network.input_shape, run.seed, run.network.init, dtype or run.dtype)
+        network = run.new_network(dtype)
         table = DataTable.of(data) if data else run.data
         training = run.training
         arguments = {
@@ -136,15 +136,18 @@ def _read_checkpoint(path: Path, data: str | None) -> tuple[Network, DataTable, 
     return network, table, {name: agreement[name] for name in ("mini_batch_size", *names)}
 
 
-def _new(layers: Any, input_shape: tuple[int, ...], seed: int, init: str, dtype: str) -> Network:
-    from isograd import Network
-
-    return Network(layers, input_shape, seed, init=init, dtype=dtype)
-
-
 def _in_precision(network: Network, dtype: str) -> Network:
     """The same network with its arrays in another precision."""
-    other = _new(network.layers, network.input_shape, network.seed, "n_in", dtype)
+    from isograd import Network
+
+    other = Network(
+        network.layers,
+        network.input_shape,
+        network.seed,
+        init="n_in",
+        dtype=dtype,
+        cost=network.architecture.cost,
+    )
     other.adopt({name: a.astype(dtype) for name, a in {**network.parameters, **network.state}.items()})
     return other
 

@@ -175,7 +175,7 @@ def _image_data() -> Dataset:
 def _trained(preset: str, specification: str) -> dict[str, HostArray]:
     """The parameters after `LONG_STEPS` steps of a preset in float64."""
     run = read_preset(preset)
-    net = Network(run.layers(), run.network.input_shape, run.seed, init=run.network.init, dtype="float64")
+    net = run.new_network("float64")
     net.SGD(
         _image_data(),
         run.training.epochs,

@@ -49,8 +49,8 @@ def test_an_evaluation_scales_instead_of_dropping_and_counts_every_example_once(
         net.state[path] = array + np.arange(1, array.size + 1, dtype=net.dtype) / 8
     digits, where = images(net, number), subject.specification
     wanted, errors = evaluate(net, digits, net.checked_arrays()), evaluation_errors(subject, net, digits)
-    found = {"probabilities": net.predict_proba(digits, backend=where)}
-    hold(found, {"probabilities": wanted.probabilities}, errors)
+    found = {"predicted": net.predict_proba(digits, backend=where)}
+    hold(found, {"predicted": wanted.probabilities}, errors)
     decided = errors["class"] == 0
     classes = net.predict(digits, backend=where)
     assert classes.shape == (number,)

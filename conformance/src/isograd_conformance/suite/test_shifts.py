@@ -24,11 +24,11 @@ def test_a_prediction_over_shifts_is_the_mean_over_all_of_them(pixels: str, subj
     ways = range(-1, 2)
     moved = [shifted(digits, down, right) for down in ways for right in ways]
     wanted = np.mean([evaluate(net, each, net.checked_arrays()).probabilities for each in moved], axis=0)
-    errors = np.mean([evaluation_errors(subject, net, each)["probabilities"] for each in moved], axis=0)
+    errors = np.mean([evaluation_errors(subject, net, each)["predicted"] for each in moved], axis=0)
     # Sums of nine numbers of at most 1 in double precision, their quotient, and its rounding to the dtype.
     errors += 10 * 2.0**-53 + (2.0**-24 if net.dtype == "float32" else 0)
     found = net.predict_proba(digits, backend=subject.specification, shifts=1)
-    hold({"probabilities": found}, {"probabilities": wanted}, {"probabilities": errors})
+    hold({"predicted": found}, {"predicted": wanted}, {"predicted": errors})
     classes = net.predict(digits, backend=subject.specification, shifts=1)
     assert classes.tolist() == found.argmax(axis=1).tolist()
     right = int(np.count_nonzero(classes == digits.labels))

@@ -89,6 +89,7 @@ def ensemble(
     from isograd.architecture import Architecture
     from isograd.backend_choice import choose_backend
     from isograd.data import load_dataset
+    from isograd.ensemble import check_votes
 
     base, folder = run_to_resume(run, out, "-ensemble", FIRST_MEMBER) if resume else (find_run(run), None)
     choice = choose_backend(backend or (base.backend if resume else None), base.backend)
@@ -100,7 +101,8 @@ def ensemble(
             "backend": f"{choice.backend.name}:{choice.device}",
         }
     )
-    architecture = Architecture(base.layers(), base.network.input_shape, base.dtype)
+    architecture = Architecture(base.layers(), base.network.input_shape, base.dtype, base.cost())
+    check_votes(architecture)
     splits = load_dataset(base.data.source, validation_size=base.data.validation_size)
     with nullcontext(folder) if folder else new_folder(f"{base.name}-ensemble", out) as folder:
         jobs_asked = _jobs(base, folder, members or (_present(folder) if resume else MEMBERS))

@@ -40,7 +40,7 @@ def evaluate(
 ) -> None:
     """Measure a trained network's accuracy on a data set.
 
-    The cost is the mean log-likelihood cost, without regularisation, of the images as they are: --shifts is
+    The cost is the mean of the network's cost, without regularisation, of the images as they are: --shifts is
     for the accuracy. Of an ensemble there are the accuracies of its networks and of their vote.
     """
     from isograd.backend_choice import choose_backend
@@ -59,8 +59,14 @@ def evaluate(
 def _evaluate_network(
     network: Network, dataset: Dataset, split: Split, backend: str | None, shifts: int, as_json: bool
 ) -> None:
-    accuracy = network.accuracy(dataset, backend=backend, shifts=shifts)
     cost = network.cost(dataset, backend=backend)
+    if network.architecture.cost.targets == "values":
+        if as_json:
+            print_json(split=split.value, examples=len(dataset), cost=cost)
+        else:
+            print(f"cost {cost:.5g} in {len(dataset):,} examples")
+        return
+    accuracy = network.accuracy(dataset, backend=backend, shifts=shifts)
     errors = round((1 - accuracy) * len(dataset))
     if as_json:
         print_json(

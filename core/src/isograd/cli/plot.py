@@ -14,7 +14,7 @@ from isograd.cli.models import Vote, VoteOption, check_one_network, load_model
 from isograd.cli.options import BackendOption, BestOption, DataOption, Split, SplitOption
 from isograd.cli.output import JsonOption, print_json
 from isograd.cli.threads import one_thread
-from isograd.errors import ArgumentError
+from isograd.errors import ArgumentError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,6 +176,8 @@ def _predictions(
     from isograd.backend_choice import choose_backend
     from isograd.ensemble import Ensemble
 
+    if not dataset.has_classes:
+        raise UnsupportedError("the labels of these data are values; errors and confusions are of classes")
     with one_thread(choose_backend(backend).backend):
         if isinstance(model, Ensemble):
             return model.predict(dataset, vote.value, backend=backend)

@@ -57,6 +57,8 @@ def predict(
 ) -> None:
     """Classify one image with a trained network or an ensemble.
 
+    Of a network whose cost is of values, this prints the values.
+
     An image file is made grey (or RGB for a network with three channels), stretched to the network's input
     and scaled as all bytes are, by 1/256; what is transparent becomes white. MNIST's digits are light on
     dark: a photograph of ink on paper needs --invert.
@@ -65,13 +67,18 @@ def predict(
         raise typer.BadParameter("expected either IMAGE or --index")
     if image is None and invert:
         raise typer.BadParameter("--invert is for IMAGE")
+    from isograd.network import Network
+
     path = model_file(checkpoint)
     model = load_model(path, best, vote)
     if image is None:
         example = _example(load_split(data, split, path), index or 0)
-        label = example.class_name(int(example.labels[0]))
+        label = example.class_name(int(example.labels[0])) if example.has_classes else None
     else:
         example, label = _from_file(image, model.input_shape, invert), None
+    if isinstance(model, Network) and not model.architecture.cost.probabilities:
+        _show_prediction(model, example, backend, shifts, label, as_json)
+        return
     _show(_answer(model, example, vote or Vote.plurality, backend, shifts), example, label, as_json)
 
 
@@ -111,6 +118,27 @@ def _answer(
         found = model.predict_proba(example, backend=backend, shifts=shifts)
     probabilities = [float(p) for p in found[0]]
     return _Answer(max(range(len(probabilities)), key=probabilities.__getitem__), probabilities)
+
+
+def _show_prediction(
+    network: Network, example: Dataset, backend: str | None, shifts: int, label: str | None, as_json: bool
+) -> None:
+    """Of a network without probabilities: the class, or the values."""
+    from isograd.backend_choice import choose_backend
+
+    with one_thread(choose_backend(backend).backend):
+        (found,) = network.predict(example, backend=backend, shifts=shifts)
+    if network.architecture.cost.targets == "values":
+        if as_json:
+            print_json(predicted=found.tolist(), label=label)
+        else:
+            print(" ".join(f"{value:.6g}" for value in found.reshape(-1).tolist()))
+        return
+    winner = example.class_name(int(found))
+    if as_json:
+        print_json(**{"class": winner, "label": label})
+    else:
+        print(winner + ("" if label is None else f" (label {label})"))
 
 
 def _show(answer: _Answer, example: Dataset, label: str | None, as_json: bool) -> None:

@@ -100,6 +100,8 @@ class Report(Callback):
                 best_epoch=history.best_epoch,
                 best_validation_accuracy=history.best_validation_accuracy,
                 test_accuracy=history.test_accuracy,
+                best_validation_cost=history.best_validation_cost,
+                test_cost=history.test_cost,
                 images_per_second=speed,
                 checkpoint=checkpoint,
             )
@@ -127,8 +129,12 @@ def _line(record: EpochRecord) -> str:
         parts.append(f"training {percent(record.measured['training_accuracy'])}")
     if record.validation_accuracy is not None:
         parts.append(f"validation {percent(record.validation_accuracy)}")
+    elif record.validation_cost is not None:
+        parts.append(f"validation cost {record.validation_cost:.5g}")
     if record.test_accuracy is not None:
         parts.append(f"test {percent(record.test_accuracy)}")
+    elif record.test_cost is not None:
+        parts.append(f"test cost {record.test_cost:.5g}")
     parts.append(f"{record.images_per_second:,.0f} images/s")
     return ", ".join(parts)
 
@@ -138,8 +144,12 @@ def _result(history: History) -> list[str]:
     lines = [] if history.stopped == "completed" else [f"stopped: {history.stopped}"]
     if best is not None:
         lines.append(f"best validation accuracy: {percent(best)} in epoch {epoch}")
+    elif history.best_validation_cost is not None:
+        lines.append(f"best validation cost: {history.best_validation_cost:.5g} in epoch {epoch}")
     if test is not None:
         lines.append(f"test accuracy in epoch {history.test_epoch}: {percent(test)}")
+    elif history.test_cost is not None:
+        lines.append(f"test cost in epoch {history.test_epoch}: {history.test_cost:.5g}")
     return lines
 
 

@@ -54,17 +54,24 @@ def _show_run(run: RunFile, as_json: bool) -> None:
     from isograd.architecture import Architecture
 
     # No weights are drawn for this.
-    architecture = Architecture(run.layers(), run.network.input_shape, run.dtype)
+    architecture = Architecture(run.layers(), run.network.input_shape, run.dtype, run.cost())
     if as_json:
         print_json(run=asdict(run), **architecture_data(architecture))
         return
     print(architecture.summary())
-    settings = {"init": run.network.init, "seed": run.seed, "dtype": run.dtype, **asdict(run.training)}
+    settings = {
+        "init": run.network.init,
+        "cost": run.network.cost,
+        "seed": run.seed,
+        "dtype": run.dtype,
+        **asdict(run.training),
+    }
     settings["data"] = run.data.source
     print("\n" + ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None))
 
 
 def _show_checkpoint(path: Path, as_json: bool) -> None:
+    from isograd import costs
     from isograd.network import Network
 
     network = Network.load(path)
@@ -74,20 +81,22 @@ def _show_checkpoint(path: Path, as_json: bool) -> None:
             checkpoint=str(path),
             seed=network.seed,
             dtype=network.dtype,
+            cost=costs.to_data(network.architecture.cost),
             training=training,
             **architecture_data(network.architecture),
         )
         return
     print(network.summary())
-    print(f"\nseed {network.seed}, dtype {network.dtype}")
+    print(f"\nseed {network.seed}, dtype {network.dtype}, cost {network.architecture.cost!r}")
     if training is not None:
         stopped = training["stopped"] or "in the middle"
         print(f"{training['epochs']} epochs trained on {training['backend']}, stopped: {stopped}")
-        for name in ("best_validation_accuracy", "test_accuracy"):
-            if training[name] is not None:
-                print(
-                    f"{name.replace('_', ' ')}: {percent(training[name])} in epoch {training['best_epoch']}"
-                )
+        of_classes = network.architecture.cost.targets == "classes"
+        for name in ("best_validation", "test"):
+            value = training[f"{name}_accuracy" if of_classes else f"{name}_cost"]
+            if value is not None:
+                shown = f"accuracy: {percent(value)}" if of_classes else f"cost: {value:.5g}"
+                print(f"{name.replace('_', ' ')} {shown} in epoch {training['best_epoch']}")
 
 
 def _training_data(network: Network) -> dict[str, Any] | None:
@@ -101,4 +110,6 @@ def _training_data(network: Network) -> dict[str, Any] | None:
         "best_epoch": history.best_epoch,
         "best_validation_accuracy": history.best_validation_accuracy,
         "test_accuracy": history.test_accuracy,
+        "best_validation_cost": history.best_validation_cost,
+        "test_cost": history.test_cost,
     }

@@ -192,7 +192,7 @@ def _train(
     from isograd.training import Callback, Diagnostics
     from isograd.training.checks import optional_whole
 
-    network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else _new_network(run)
+    network = _network_to_resume(run, resumed / CHECKPOINT) if resumed else run.new_network()
     training, validation, test = load_dataset(run.data.source, validation_size=run.data.validation_size)
     data = expanded(training) if run.data.expanded else training
     choice = choose_backend(backend, run.backend)
@@ -235,26 +235,20 @@ def _train(
     return history, folder
 
 
-def _new_network(run: RunFile) -> Network:
-    from isograd.network import Network
-
-    return Network(run.layers(), run.network.input_shape, run.seed, init=run.network.init, dtype=run.dtype)
-
-
 def _network_to_resume(run: RunFile, checkpoint: Path) -> Network:
     """The network of a checkpoint, which must be the one that the run describes."""
     from isograd.network import Network
 
     network = Network.load(checkpoint)
     described = {
-        "network.layers": run.layers(),
-        "network.input_shape": run.network.input_shape,
-        "network.init": run.network.init,
-        "seed": run.seed,
-        "dtype": run.dtype,
+        "network.layers": (run.layers(), network.layers),
+        "network.input_shape": (run.network.input_shape, network.input_shape),
+        "network.init": (run.network.init, network.init),
+        "network.cost": (run.cost(), network.architecture.cost),
+        "seed": (run.seed, network.seed),
+        "dtype": (run.dtype, network.dtype),
     }
-    for key, value in described.items():
-        found = getattr(network, key.rpartition(".")[2])
+    for key, (value, found) in described.items():
         if found != value:
             raise ArgumentError(f"{key} is {value!r}; the run to resume has {found!r}")
     return network

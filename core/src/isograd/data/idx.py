@@ -86,6 +86,10 @@ def read_idx_pair(
     """
     inputs = read_idx(images, max_bytes=max_bytes)
     targets = read_idx(labels, max_bytes=max_bytes)
+    if targets.dtype.kind == "f":
+        raise FileFormatError(
+            f"{file_name(images)} and {file_name(labels)}: labels are {targets.dtype}; expected integers"
+        )
     if inputs.ndim == 3:
         inputs = inputs[:, np.newaxis]
     scale = 1 / 256 if inputs.dtype == np.uint8 else 1.0

@@ -8,7 +8,6 @@ from isograd.evaluation.functions import (
     forward_rows,
     image_shape,
     parameter_gradients,
-    row_costs,
 )
 from isograd.evaluation.gradient import gradients
 from isograd.evaluation.prediction import as_examples, predict
@@ -28,5 +27,4 @@ __all__ = [
     "on_device",
     "parameter_gradients",
     "predict",
-    "row_costs",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from isograd.architecture import Architecture
+from isograd.costs import row_costs, target_variables
 from isograd.data import Dataset
 from isograd.errors import ShapeError
 from isograd.graph import (
@@ -13,10 +14,8 @@ from isograd.graph import (
     argmax,
     gather,
     grad,
-    log_likelihood,
     pad,
     simplify,
-    softmax,
     variable,
 )
 from isograd.graph.tensor import Shape
@@ -30,23 +29,25 @@ def evaluation_function(
 ) -> Function:
     """The network in mode "evaluate" on some rows of resident data: `CHUNK_ROWS`, or all if they are fewer.
 
-    Inputs: resident "inputs" (examples, *features) of the data's dtype and, for "cost", "labels" int32
-    (examples,); changing "rows" int32 (rows,), and with shifts "lines" int32 (height,) and "columns" int32
-    (width,), which of the lines and columns of each image, with `shifts` more of zeros on every side, are to
-    be its own. State: parameters and layer state, by path.
+    Inputs: resident "inputs" (examples, *features) of the data's dtype and, for "cost", what
+    `costs.target_variables` gives; changing "rows" int32 (rows,), and with shifts "lines" int32 (height,) and
+    "columns" int32 (width,), which of the lines and columns of each image, with `shifts` more of zeros on
+    every side, are to be its own. State: parameters and layer state, by path.
 
     Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
-    outputs; "probabilities" (rows, classes), the softmax; "cost" (rows,), the log-likelihood cost.
+    outputs; "predicted" (rows, *output_shape), what the network's cost makes of the outputs, such as their
+    softmax; "cost" (rows,), `costs.row_costs`.
     """
     inputs, state, layers = forward_rows(architecture, data, examples, min(examples, CHUNK_ROWS), shifts)
     z = layers[-1]
     outputs: dict[str, Tensor] = {}
     if "class" in wanted:
         outputs["class"] = argmax(z, axis=1)
-    if "probabilities" in wanted:
-        outputs["probabilities"] = softmax(z)
+    if "predicted" in wanted:
+        outputs["predicted"] = architecture.cost.predicted(z)
     if "cost" in wanted:
-        outputs["cost"] = row_costs(inputs, z, examples)
+        inputs |= target_variables(data, examples)
+        outputs["cost"] = row_costs(architecture.cost, z, inputs)
     return simplify(Function(inputs, outputs, state))
 
 
@@ -93,12 +94,6 @@ def image_shape(architecture: Architecture, data: Dataset) -> Shape:
         f"shifts needs images (channels, height, width); the network's input_shape is "
         f"{list(architecture.input_shape)}, and the examples have the shape {list(data.feature_shape)}"
     )
-
-
-def row_costs(inputs: dict[str, Tensor], z: Tensor, examples: int) -> Tensor:
-    """The log-likelihood cost of each row; "labels" joins the inputs."""
-    inputs["labels"] = variable("labels", (examples,), "int32")
-    return log_likelihood(z, gather(inputs["labels"], inputs["rows"]))
 
 
 def parameter_gradients(

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from isograd.architecture import Architecture
 from isograd.backend import Array
 from isograd.backend_choice import BackendChoice
+from isograd.costs import row_costs, target_variables
 from isograd.data import Dataset
-from isograd.evaluation.functions import forward_rows, parameter_gradients, row_costs
+from isograd.evaluation.functions import forward_rows, parameter_gradients
 from isograd.evaluation.resident import Parts
 from isograd.graph import Function, simplify
 
@@ -20,7 +21,7 @@ from isograd.graph import Function, simplify
 def gradients(
     architecture: Architecture, data: Dataset, choice: BackendChoice, state: Mapping[str, Array]
 ) -> dict[str, npt.NDArray[Any]]:
-    """The gradient of the mean log-likelihood cost of a data set, in mode "evaluate", by parameter path.
+    """The gradient of the mean cost of a data set, in mode "evaluate", by parameter path.
 
     Each has the parameter's shape and the network's dtype. The parts of the data set are added in double
     precision.
@@ -36,5 +37,6 @@ def gradients(
 def _gradient_function(architecture: Architecture, data: Dataset, rows: int) -> Function:
     """The gradient of the *sum* of the costs of some rows of resident data; an output for each parameter."""
     inputs, state, layers = forward_rows(architecture, data, len(data), rows)
-    cost = row_costs(inputs, layers[-1], len(data)).sum()
+    inputs |= target_variables(data, len(data))
+    cost = row_costs(architecture.cost, layers[-1], inputs).sum()
     return simplify(Function(inputs, parameter_gradients(architecture, cost, state), state))

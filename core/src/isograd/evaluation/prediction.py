@@ -43,13 +43,13 @@ def predict(
 ) -> dict[str, npt.NDArray[Any]]:
     """Outputs of `evaluation_function` for every example, each (n, ...).
 
-    With shifts the probabilities are the mean over all (2 * shifts + 1)**2 of them, and the class is the
+    With shifts what is predicted is the mean over all (2 * shifts + 1)**2 of them, and the class is the
     first of the largest mean. The data pass through the device a chunk at a time: one compiled function
     serves any number of them.
     """
     if shifts:
-        mean = _mean_probabilities(architecture, data, choice, state, shifts)
-        both = {"probabilities": mean, "class": mean.argmax(axis=1).astype(np.int32)}
+        mean = _mean_predicted(architecture, data, choice, state, shifts)
+        both = {"predicted": mean, "class": mean.argmax(axis=1).astype(np.int32)}
         return {name: both[name] for name in wanted}
     backend, device = choice
     executable = compile_cached(backend, evaluation_function(architecture, data, CHUNK_ROWS, wanted), device)
@@ -62,7 +62,7 @@ def predict(
     return {name: np.concatenate(found) for name, found in results.items()}
 
 
-def _mean_probabilities(
+def _mean_predicted(
     architecture: Architecture, data: Dataset, choice: BackendChoice, state: Mapping[str, Array], shifts: int
 ) -> npt.NDArray[Any]:
     """(n, classes) of the network's dtype; the mean is taken in double precision.
@@ -70,7 +70,7 @@ def _mean_probabilities(
     A run has the shifts to the side, one a step, of a chunk that is shifted up or down by as much.
     """
     backend, device = choice
-    function = evaluation_function(architecture, data, CHUNK_ROWS, ["probabilities"], shifts)
+    function = evaluation_function(architecture, data, CHUNK_ROWS, ["predicted"], shifts)
     executable = compile_cached(backend, function, device)
     _, height, width = image_shape(architecture, data)
     ways = 2 * shifts + 1
@@ -84,7 +84,7 @@ def _mean_probabilities(
             lines = np.tile(np.arange(down, down + height, dtype=np.int32), (ways, 1))
             per_step = {"rows": rows, "columns": columns, "lines": backend.to_device(lines, device)}
             outputs, _ = backend.run_steps(executable, state, resident, per_step, ways)
-            total += outputs["probabilities"].sum(axis=0, dtype=np.float64)
+            total += outputs["predicted"].sum(axis=0, dtype=np.float64)
         results.append((total[:size] / ways**2).astype(architecture.dtype))
     return np.concatenate(results)
 

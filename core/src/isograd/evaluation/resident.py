@@ -42,8 +42,7 @@ class Evaluator:
         self._backend, device = choice
         function = evaluation_function(architecture, data, len(data), wanted)
         self._executable = compile_cached(self._backend, function, device)
-        arrays = {"inputs": data.inputs, "labels": data.labels}
-        read = {name: array for name, array in arrays.items() if name in function.inputs}
+        read = {name: array for name, array in data.arrays().items() if name in function.inputs}
         self._resident = on_device(read, choice)
         size = min(len(data), CHUNK_ROWS)
         self._steps = -(-len(data) // size)
@@ -78,8 +77,7 @@ class Parts:
 
     def __init__(self, make: Callable[[int], Function], data: Dataset, choice: BackendChoice) -> None:
         self._backend, device = choice
-        arrays = {"inputs": data.inputs, "labels": data.labels}
-        self._resident = on_device(arrays, choice)
+        self._resident = on_device(data.arrays(), choice)
         self._parts: list[tuple[Executable, Array, int]] = []
         whole, rest = divmod(len(data), CHUNK_ROWS)
         for first, steps, rows in ((0, whole, CHUNK_ROWS), (whole * CHUNK_ROWS, 1, rest)):

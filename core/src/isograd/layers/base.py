@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal
 
@@ -84,6 +84,14 @@ class Layer(ABC):
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in given_fields(self).items())
         return f"{type(self).__name__}({given})"
+
+    @classmethod
+    def examples(cls) -> Iterable[tuple[Layer, Shape]]:
+        """Specs, each with an input shape that it takes, for the conformance suite; by default none.
+
+        By these it judges every layer that a plugin offers, on every backend.
+        """
+        return ()
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""Plugins: backends, data sets, layer specs, functions and commands from other distributions.
+"""Plugins: backends, data sets, layer specs, costs, functions and commands from other distributions.
 
 A plugin is an entry point in the group `isograd.backends.v1` or `isograd.plugins.v1` that names a descriptor,
 or a module or object with hook implementations (`isograd.plugins.hookspecs` specifies each hook). The
@@ -27,6 +27,7 @@ __all__ = [
     "PluginReport",
     "backend_descriptors",
     "command_descriptors",
+    "cost_classes",
     "dataset_descriptors",
     "hookimpl",
     "hookspec",
@@ -46,6 +47,7 @@ registry = PluginRegistry()
 
 backend_descriptors = registry.backend_descriptors
 command_descriptors = registry.command_descriptors
+cost_classes = registry.cost_classes
 dataset_descriptors = registry.dataset_descriptors
 layer_classes = registry.layer_classes
 load_dataset_plugin = registry.load_dataset_plugin

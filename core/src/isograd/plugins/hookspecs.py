@@ -74,6 +74,21 @@ def isograd_layers() -> Sequence[type]:
 
 
 @hookspec
+def isograd_costs() -> Sequence[type]:
+    """Costs that this plugin offers, so that a network file or a run file may name them.
+
+    Called when a name in a file is none of isograd's own costs, or costs are listed.
+
+    Returns
+    -------
+    Sequence of type
+        Subclasses of `isograd.costs.Cost`, frozen dataclasses, known in files by their class name. Names
+        already taken by another plugin are reported as duplicates and left out.
+    """
+    return ()
+
+
+@hookspec
 def isograd_functions() -> Mapping[str, Callable[..., Any]]:
     """Callables (activations, schedules, initialisers) under the names by which files refer to them.
 

@@ -81,6 +81,10 @@ class PluginRegistry:
         """Every layer spec class on offer, by class name."""
         return self._items("isograd_layers")
 
+    def cost_classes(self) -> dict[str, type]:
+        """Every cost class on offer, by class name."""
+        return self._items("isograd_costs")
+
     def registered_functions(self) -> dict[str, Callable[..., Any]]:
         """Every callable that plugins offer to files and arguments, by name."""
         return self._items("isograd_functions")

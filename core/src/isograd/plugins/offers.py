@@ -146,8 +146,8 @@ def _descriptors_of(kind: type[Any]) -> Callable[[object], Pairs]:
     return pairs
 
 
-def _layers(result: object) -> Pairs:
-    for item in _sequence(result, "layer spec classes"):
+def _specs(result: object) -> Pairs:
+    for item in _sequence(result, "spec classes"):
         parameters = getattr(item, "__dataclass_params__", None)
         if not (isinstance(item, type) and parameters is not None and parameters.frozen):
             shown = item.__name__ if isinstance(item, type) else f"an instance of {type(item).__name__}"
@@ -174,7 +174,8 @@ def _sequence(result: object, of: str) -> Sequence[Any]:
 HOOKS: Mapping[str, Callable[[object], Pairs]] = {
     "isograd_backends": _descriptors_of(BackendDescriptor),
     "isograd_datasets": _descriptors_of(DatasetDescriptor),
-    "isograd_layers": _layers,
+    "isograd_layers": _specs,
+    "isograd_costs": _specs,
     "isograd_functions": _functions,
     "isograd_commands": _descriptors_of(CommandDescriptor),
 }

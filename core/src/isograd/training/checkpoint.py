@@ -5,11 +5,12 @@ averages "average/PATH"; and what was evaluated at the best validation accuracy 
 `tensor_file`) is
 
     {"format": 1, "isograd": VERSION,
-     "network": {"layers": ..., "input_shape": ..., "dtype": ..., "seed": ..., "init": ...},
+     "network": {"layers": ..., "input_shape": ..., "dtype": ..., "seed": ..., "init": ..., "cost": ...},
      "training": null, or {"epoch": ..., "step": ..., "cost_sum": ..., "seconds": ..., "best": true or false,
                            "history": ..., "agreement": ..., "backend": ...}}
 
-with the entries as `Network` and `TrainingState` explain them.
+with the entries as `Network` and `TrainingState` explain them. "cost" is left out where it is
+`LogLikelihood()`, as in files of earlier versions.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from isograd import __version__
+from isograd import __version__, costs
 from isograd.architecture import Architecture
 from isograd.data.files import file_name
 from isograd.errors import ArgumentError, FileFormatError
@@ -135,14 +136,16 @@ def network_to_data(network: Network) -> dict[str, Any]:
     Raises
     ------
     ArgumentError
-        If an activation or initialiser has no registered name.
+        If an activation, initialiser or cost has no registered name.
     """
+    cost = network.architecture.cost
     return {
         "layers": layers_to_data(network.layers),
         "input_shape": list(network.input_shape),
         "dtype": network.dtype,
         "seed": network.seed,
         "init": initialiser_to_data(network.init),
+        **({} if cost == costs.LogLikelihood() else {"cost": costs.to_data(cost)}),
     }
 
 
@@ -154,11 +157,13 @@ def network_from_data(what: str, data: object) -> Contents:
     FileFormatError, ArgumentError, ArgumentTypeError
         If it is no network; no memory was used for arrays then.
     """
-    network = check_keys(what, data, ("layers", "input_shape", "dtype", "seed", "init"))
+    names = ("layers", "input_shape", "dtype", "seed", "init", "cost")
+    network = check_keys(what, data, names, optional=("cost",))
     architecture = Architecture(
         layers_from_data(network["layers"]),
         typed("input_shape", network["input_shape"], list),
         typed("dtype", network["dtype"], str),
+        costs.from_data(network["cost"]) if "cost" in network else costs.LogLikelihood(),
     )
     return Contents(
         architecture, checked_seed(network["seed"]), initialiser_from_data(network["init"]), {}, None

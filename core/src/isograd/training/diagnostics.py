@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from isograd import random
 from isograd.architecture import Architecture
+from isograd.costs import row_costs, target_variables
 from isograd.data import Dataset, as_dataset
 from isograd.data.expanded import Expanded
-from isograd.evaluation import Parts, forward_rows, mean_cost, on_device, parameter_gradients, row_costs
+from isograd.evaluation import Parts, accuracy, forward_rows, mean_cost, on_device, parameter_gradients
 from isograd.graph import Function, Tensor, argmax, simplify
 from isograd.layers import Layer, functions
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.checks import checked_seed, whole
+from isograd.training.gaps import TRAINING_ACCURACY, TRAINING_COST
 from isograd.training.plan import checked_data
 from isograd.training.step import GRADIENT
 
@@ -124,8 +126,10 @@ class Diagnostics(Callback):
             return np.concatenate([part[name].reshape(-1) for part in parts])
 
         n = len(self.sample)
-        right = np.count_nonzero(by_example("class") == self.sample.labels)
-        measured = {"training_accuracy": int(right) / n, "training_cost": mean_cost(by_example("cost"))}
+        measured: dict[str, float] = {}
+        if "class" in parts[0]:
+            measured[TRAINING_ACCURACY] = accuracy(self.sample, by_example("class"))
+        measured[TRAINING_COST] = mean_cost(by_example("cost"))
         for path in architecture.parameters:
             total = sum(part[GRADIENT + path].sum(axis=0, dtype=np.float64) for part in parts)
             measured[f"gradient_norm/{path}"] = _norm(total / n)
@@ -143,12 +147,16 @@ class Diagnostics(Callback):
 def _function(architecture: Architecture, data: Dataset, rows: int) -> Function:
     """What is measured on some rows of resident data; inputs as in `evaluation.evaluation_function`.
 
-    Outputs: "class" and "cost" (rows,); "gradient/PATH" of the sum of the costs; "largest/LAYER" (*shape),
-    the largest value of each unit; "saturated/LAYER" (rows,), how many units of an example are.
+    Outputs: "cost" and, for a cost of classes, "class" (rows,); "gradient/PATH" of the sum of the costs;
+    "largest/LAYER" (*shape), the largest value of each unit; "saturated/LAYER" (rows,), how many units of an
+    example are.
     """
     inputs, state, layers = forward_rows(architecture, data, len(data), rows)
-    costs = row_costs(inputs, layers[-1], len(data))
-    outputs = {"class": argmax(layers[-1], axis=1), "cost": costs}
+    inputs |= target_variables(data, len(data))
+    costs = row_costs(architecture.cost, layers[-1], inputs)
+    outputs = {"cost": costs}
+    if architecture.cost.targets == "classes":
+        outputs["class"] = argmax(layers[-1], axis=1)
     gradients = parameter_gradients(architecture, costs.sum(), state)
     outputs |= {GRADIENT + path: gradient for path, gradient in gradients.items()}
     for name, layer, a in zip(architecture.names, architecture.layers, layers, strict=True):
@@ -179,9 +187,13 @@ def _sample(data: Dataset | Expanded, examples: int, seed: int) -> Dataset:
         chosen = np.argsort(words, kind="stable")[:examples].astype(np.int32)
     if not isinstance(data, Expanded):
         return data.take(chosen)
-    base = data.base
+    base, rows = data.base, data.rows(chosen)
     return Dataset(
-        data.images(chosen), base.labels[data.rows(chosen)], scale=base.scale, classes=base.classes
+        data.images(chosen),
+        base.labels[rows],
+        scale=base.scale,
+        classes=base.classes,
+        weights=None if base.weights is None else base.weights[rows],
     )
 
 

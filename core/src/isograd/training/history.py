@@ -14,7 +14,7 @@ from isograd.errors import FileFormatError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURED = "measured"
+MEASURED, TEST_COST = "measured", "test_cost"
 Stopped = Literal["completed", "early stopping", "interrupted", "callback", "max_steps"]
 
 
@@ -36,13 +36,16 @@ class EpochRecord:
     images_per_second : float
         Training examples used, by `seconds`.
     validation_accuracy : float, optional
-        The fraction of the validation data classified correctly after the epoch; None without such data.
+        The fraction of the validation data classified correctly after the epoch; None without such data, or
+        where the cost is of values.
     validation_cost : float, optional
-        The mean log-likelihood cost of the validation data, without regularisation.
+        The mean cost of the validation data, without regularisation.
     test_accuracy : float, optional
         As `validation_accuracy`, for the test data. It is measured only where the validation accuracy is the
         best so far (or equals it), as in the listing; without validation data, after every epoch. With
         `tested="last"`: after the last epoch alone.
+    test_cost : float, optional
+        As `validation_cost`, for the test data, whenever they are evaluated.
     measured : mapping of str to float
         What callbacks measured after the epoch (`Callback.measure`), by name; NaN and infinities may be among
         it.
@@ -56,15 +59,28 @@ class EpochRecord:
     validation_accuracy: float | None = None
     validation_cost: float | None = None
     test_accuracy: float | None = None
+    test_cost: float | None = None
     measured: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    @property
+    def score(self) -> float | None:
+        """By which epochs are compared: the higher, the better; None without validation data.
+
+        The validation accuracy; where the cost is of values, the validation cost with its sign changed.
+        """
+        if self.validation_accuracy is not None or self.validation_cost is None:
+            return self.validation_accuracy
+        return -self.validation_cost
 
     def to_data(self) -> dict[str, Any]:
         """Plain data that JSON can hold; NaN and infinities, which it can not, become strings.
 
-        Without "measured" where nothing was, as in what earlier versions wrote.
+        Without "test_cost" and "measured" where there are none, as in what earlier versions wrote.
         """
         data = asdict(self)
         measured = data.pop(MEASURED)
+        if self.test_cost is None:
+            del data[TEST_COST]
         values: dict[str, Any] = {name: _writable(value) for name, value in data.items()}
         if measured:
             values[MEASURED] = {name: _writable(value) for name, value in measured.items()}
@@ -88,18 +104,26 @@ class History:
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch of the best validation accuracy, of equals the later; without such data the last."""
+        """The epoch of the best score, of equals the later; without validation data the last."""
         best: EpochRecord | None = None
         for record in self.epochs:
-            accuracy = record.validation_accuracy
-            if best is None or accuracy is None or accuracy >= (best.validation_accuracy or 0.0):
+            if best is None or _not_worse(record, best):
                 best = record
         return None if best is None else best.epoch
+
+    def is_best(self, record: EpochRecord) -> bool:
+        """Whether a further epoch would be the best one."""
+        return self.best_epoch is None or _not_worse(record, self.epochs[self.best_epoch])
 
     @property
     def best_validation_accuracy(self) -> float | None:
         """The validation accuracy at `best_epoch`."""
         return None if self.best_epoch is None else self.epochs[self.best_epoch].validation_accuracy
+
+    @property
+    def best_validation_cost(self) -> float | None:
+        """The validation cost at `best_epoch`."""
+        return None if self.best_epoch is None else self.epochs[self.best_epoch].validation_cost
 
     @property
     def test_accuracy(self) -> float | None:
@@ -111,14 +135,20 @@ class History:
 
     @property
     def test_epoch(self) -> int | None:
-        """The epoch of `test_accuracy`."""
-        return next((r.epoch for r in reversed(self.epochs) if r.test_accuracy is not None), None)
+        """The epoch of `test_accuracy` and `test_cost`."""
+        tested = (r.epoch for r in reversed(self.epochs) if (r.test_accuracy, r.test_cost) != (None, None))
+        return next(tested, None)
+
+    @property
+    def test_cost(self) -> float | None:
+        """The cost of the test data, measured with `test_accuracy`."""
+        return None if self.test_epoch is None else self.epochs[self.test_epoch].test_cost
 
     @property
     def epochs_without_improvement(self) -> int:
-        """How many epochs have passed since the validation accuracy last exceeded all before it."""
-        accuracies = [r.validation_accuracy for r in self.epochs if r.validation_accuracy is not None]
-        return len(accuracies) - 1 - accuracies.index(max(accuracies)) if accuracies else 0
+        """How many epochs have passed since the score last exceeded all before it."""
+        scores = [record.score for record in self.epochs if record.score is not None]
+        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
 
     def to_data(self) -> dict[str, Any]:
         """Plain data that JSON can hold, with each epoch as `EpochRecord.to_data` gives it."""
@@ -172,17 +202,21 @@ class History:
         return figure
 
 
+def _not_worse(record: EpochRecord, other: EpochRecord) -> bool:
+    return record.score is None or other.score is None or record.score >= other.score
+
+
 def _writable(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
 def _record(index: int, item: object) -> EpochRecord:
     names = [f.name for f in fields(EpochRecord) if f.name != MEASURED]
-    if not isinstance(item, Mapping) or set(item) - {MEASURED} != set(names):
+    if not isinstance(item, Mapping) or set(item) - {MEASURED, TEST_COST} != set(names) - {TEST_COST}:
         raise FileFormatError(f"history: epoch {index}: expected an object with {', '.join(names)}")
     if item["epoch"] != index or isinstance(item["epoch"], bool):
         raise FileFormatError(f"history: epoch {index} is numbered {item['epoch']!r}")
-    values = {name: _readable(index, name, item[name]) for name in names[1:]}
+    values = {name: _readable(index, name, item.get(name)) for name in names[1:]}
     measured = item.get(MEASURED, {})
     if not isinstance(measured, Mapping) or not all(isinstance(name, str) for name in measured):
         raise FileFormatError(f"history: epoch {index}: {MEASURED} is {measured!r}; expected an object")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from isograd import evaluation
 from isograd.architecture import Architecture
+from isograd.costs import LogLikelihood
 from isograd.data import Dataset, as_dataset
 from isograd.data.expanded import Expanded, held
 from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
@@ -245,6 +246,10 @@ def _check_together(plan: Plan, architecture: Architecture) -> None:
         raise ArgumentError("early_stopping needs validation_data")
     if plan.early_stopping is not None and plan.tested == "last":
         raise ArgumentError("tested is 'last', but early_stopping keeps another epoch than the last")
+    if plan.label_smoothing and not isinstance(architecture.cost, LogLikelihood):
+        raise ArgumentError(
+            f"label_smoothing needs the cost LogLikelihood(); the network has {architecture.cost!r}"
+        )
     if plan.augmentation and len(plan.base.feature_shape) != 3:
         raise ShapeError(
             f"augmentation needs images (channels, height, width); training_data has examples of shape "
@@ -268,9 +273,28 @@ def _checked_training(architecture: Architecture, value: Any) -> Dataset | Expan
 
 
 def checked_data(architecture: Architecture, value: Any, argument: str) -> Dataset:
-    """A data set of the network's input shape, with no label beyond its classes; raises as `as_dataset`."""
+    """A data set that fits the network's input shape, and its cost the labels; raises as `as_dataset`.
+
+    Labels that are values, and weights, come in the network's dtype.
+    """
     data = as_dataset(value, argument)
     architecture.check_features(data.feature_shape, argument)
+    if architecture.cost.targets == "classes":
+        _check_classes(architecture, data, argument)
+    else:
+        _check_values(architecture, data, argument)
+    try:
+        return data.in_precision(architecture.dtype)
+    except ArgumentError as error:
+        raise ArgumentError(f"{argument}: {error}") from error
+
+
+def _check_classes(architecture: Architecture, data: Dataset, argument: str) -> None:
+    if not data.has_classes:
+        raise ArgumentTypeError(
+            f"{argument} has {data.labels.dtype} labels; the cost {architecture.cost!r} takes classes, "
+            "integers from 0: cast, for example .astype('int32')"
+        )
     (classes,) = architecture.output_shape
     largest = int(data.labels.max())
     if largest >= classes:
@@ -278,7 +302,20 @@ def checked_data(architecture: Architecture, value: Any, argument: str) -> Datas
             f"{argument} has labels from {int(data.labels.min())} to {largest}; "
             f"the network has {classes} classes, 0 to {classes - 1}"
         )
-    return data
+
+
+def _check_values(architecture: Architecture, data: Dataset, argument: str) -> None:
+    if data.has_classes:
+        raise ArgumentTypeError(
+            f"{argument} has integer labels; the cost {architecture.cost!r} takes values: cast, for example "
+            ".astype('float32')"
+        )
+    outputs, found = architecture.output_shape, data.labels.shape[1:]
+    if found != outputs and (found, outputs) != ((), (1,)):
+        raise ShapeError(
+            f"{argument} has labels of shape {list(found)} an example; the network's outputs have the shape "
+            f"{list(outputs)}"
+        )
 
 
 def checked_shifts(architecture: Architecture, data: Dataset, shifts: object) -> int:

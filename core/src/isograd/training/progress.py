@@ -51,7 +51,11 @@ class ProgressBar(Callback):
         parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
         if record.validation_accuracy is not None:
             parts.append(f"validation accuracy {record.validation_accuracy:.2%}")
+        elif record.validation_cost is not None:
+            parts.append(f"validation cost {record.validation_cost:.5g}")
         if record.test_accuracy is not None:
             parts.append(f"test accuracy {record.test_accuracy:.2%}")
+        elif record.test_cost is not None:
+            parts.append(f"test cost {record.test_cost:.5g}")
         parts.append(f"{record.seconds:.1f} s, {record.images_per_second:,.0f} images/s")
         self._bar.console.print(", ".join(parts), highlight=False, soft_wrap=True)

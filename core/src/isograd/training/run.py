@@ -74,14 +74,16 @@ class Run:
         for rows in {plan.mini_batch_size, plan.last_rows} - {0}:
             self._graphs[rows] = step_graph(network.architecture, plan.base, rows, plan.options, made)
             self._steps[rows] = _compile(self._graphs[rows], plan.gradient, choice)
+        of_classes = network.architecture.cost.targets == "classes"
+        evaluated_outputs = ("class", "cost") if of_classes else ("cost",)
         self._evaluators = {
-            name: Evaluator(network.architecture, data, choice, ("class", "cost"))
+            name: Evaluator(network.architecture, data, choice, evaluated_outputs)
             for name, data in plan.data.items()
             if isinstance(data, Dataset) and name != "training_data"
         }
-        resident = {"labels": plan.base.labels}
-        if plan.images is None:
-            resident["inputs"] = plan.base.inputs
+        resident = plan.base.arrays()
+        if plan.images is not None:
+            del resident["inputs"]
         self._resident = self._move(resident)
         self._now = self._first_state() if before is None else self._next_state(before)
         self._state = self._move(self._now.arrays)
@@ -235,10 +237,7 @@ class Run:
         now, plan = self._now, self._plan
         measured = measurements(plan.callbacks, self._progress(cost))
         accuracy, validation_cost = self._evaluate("validation_data")
-        best = now.history.best_validation_accuracy
-        is_best = accuracy is None or best is None or accuracy >= best
-        tested = is_best if plan.tested == "best" else now.epoch == plan.epochs - 1
-        record = EpochRecord(
+        validated = EpochRecord(
             epoch=now.epoch,
             cost=now.cost_sum / plan.steps,
             eta=float(self._epoch().etas[0]),
@@ -246,22 +245,26 @@ class Run:
             images_per_second=_rate(plan.examples, now.seconds),
             validation_accuracy=accuracy,
             validation_cost=validation_cost,
-            test_accuracy=self._evaluate("test_data")[0] if tested else None,
             measured=measured,
         )
-        if is_best and accuracy is not None:
+        is_best = now.history.is_best(validated)
+        tested = is_best if plan.tested == "best" else now.epoch == plan.epochs - 1
+        test_accuracy, test_cost = self._evaluate("test_data") if tested else (None, None)
+        record = replace(validated, test_accuracy=test_accuracy, test_cost=test_cost)
+        if is_best and record.score is not None:
             now.best = evaluated(self._network.architecture, now.arrays)
         now.history.epochs.append(record)
         now.epoch, now.step, now.cost_sum, now.seconds = now.epoch + 1, 0, 0.0, 0.0
         return any_stop([callback.on_epoch(record) for callback in plan.callbacks])
 
-    def _evaluate(self, name: str) -> tuple[float, float] | tuple[None, None]:
-        """Accuracy and cost on one of the data sets, if there is that one."""
+    def _evaluate(self, name: str) -> tuple[float | None, float | None]:
+        """Accuracy, where the cost is of classes, and cost on one of the data sets, if there is that one."""
         evaluator = self._evaluators.get(name)
         if evaluator is None:
             return None, None
         outputs = evaluator(evaluated(self._network.architecture, self._state))
-        return evaluator.accuracy(outputs["class"]), mean_cost(outputs["cost"])
+        accuracy = evaluator.accuracy(outputs["class"]) if "class" in outputs else None
+        return accuracy, mean_cost(outputs["cost"])
 
     def _tell(self, hook: Hook, cost: float) -> bool:
         """Call all callbacks, also after one has asked to stop."""

@@ -29,8 +29,9 @@ import numpy.typing as npt
 
 from isograd.architecture import Architecture
 from isograd.backend import Array, Backend, Executable, one_by_one
+from isograd.costs import row_costs, target_variables
 from isograd.data import Dataset
-from isograd.graph import Function, Tensor, gather, grad, log_likelihood, simplify, variable
+from isograd.graph import Function, Tensor, gather, grad, simplify, variable
 
 VELOCITY = "velocity/"
 AVERAGE = "average/"
@@ -78,7 +79,8 @@ class StepGraph:
     architecture : Architecture
     options : StepOptions
     inputs : dict of str to Tensor
-        Resident: "inputs" (n, *features) and "labels" int32 (n,). Changing from step to step: "rows" int32
+        Resident: "inputs" (n, *features), "labels" (int32 (n,), for a cost of values floating) and, where the
+        data have weights, "weights" (n,). Changing from step to step: "rows" int32
         (rows,), "mask/PATH" bool (rows, *shape). Where the host makes the images: "images" (rows, *features),
         changing from step to step, instead of "inputs".
     state : dict of path to Tensor
@@ -86,7 +88,8 @@ class StepGraph:
     outputs : list of Tensor
         Of every layer, in mode "train".
     data_cost : Tensor
-        The sum over the rows of the log-likelihood cost, its labels smoothed, by mini_batch_size; shape ().
+        The sum over the rows of the network's cost, its labels smoothed, times the example's weight, by
+        mini_batch_size; shape ().
     cost : Tensor
         `data_cost` + 0.5 * decay * sum(w^2) over the regularised parameters; shape ().
     new_state : dict of path to Tensor
@@ -118,10 +121,7 @@ def step_graph(
 
     `made` is the dtype of images that the host makes for each step; None gathers them from resident data.
     """
-    inputs = {
-        "labels": variable("labels", data.labels.shape, "int32"),
-        "rows": variable("rows", (rows,), "int32"),
-    }
+    inputs = target_variables(data, len(data)) | {"rows": variable("rows", (rows,), "int32")}
     masks = {
         path: variable(MASK + path, (rows, *spec.shape), "bool") for path, spec in architecture.masks.items()
     }
@@ -133,8 +133,7 @@ def step_graph(
         images = inputs[IMAGES] = variable(IMAGES, (rows, *data.feature_shape), made)
     x = architecture.read(images, data.scale)
     outputs, new_state = architecture.forward(x, state, state, "train", masks)
-    labels = gather(inputs["labels"], inputs["rows"])
-    costs = log_likelihood(outputs[-1], labels, label_smoothing=options.label_smoothing)
+    costs = row_costs(architecture.cost, outputs[-1], inputs, label_smoothing=options.label_smoothing)
     data_cost = cost = costs.sum() / options.mini_batch_size
     for path, spec in architecture.parameters.items():
         if options.decay and spec.regularised:

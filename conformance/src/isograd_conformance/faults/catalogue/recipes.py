@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from isograd import Network, Softmax
+import numpy as np
+
+from isograd import CrossEntropy, Dataset, FullyConnected, Network, Quadratic, Softmax
 from isograd.backend import Backend
 from isograd.training import CosineDecay, Triangular
 from isograd_conformance.faults.catalogue.training import DERIVED, LAYERS, PLAN, RUN, STEP, contract
@@ -32,6 +34,18 @@ def at_rates(eta: Any) -> Witness:
         return {path: array.tobytes() for path, array in net.parameters.items()}
 
     return look
+
+
+def costed(backend: Backend) -> object:
+    """What a run makes of networks with costs of values, of examples with weights."""
+    rng = np.random.default_rng(0)
+    data = Dataset(rng.random((6, 3), np.float32), rng.random((6, 2), np.float32), weights=np.arange(6))
+    found = []
+    for cost in (Quadratic(), CrossEntropy()):
+        net = Network([FullyConnected(2, "linear")], (3,), cost=cost)
+        net.SGD(data, 1, 4, 0.5, backend=backend)
+        found += [array.tobytes() for array in net.parameters.values()]
+    return found
 
 
 def averaged(backend: Backend) -> object:
@@ -116,6 +130,25 @@ FAULTS: tuple[Fault, ...] = (
         "smoothing leaves the label its whole weight",
         trained(label_smoothing=0.1),
         Patch(DERIVED + "log_likelihood", "(1 - label_smoothing) * chosen", "chosen"),
+    ),
+    # Costs
+    contract(
+        "weights of examples ignored",
+        costed,
+        Patch("isograd.costs.rows:row_costs", "if WEIGHTS in inputs", "if not inputs"),
+        likely="test_costs",
+    ),
+    contract(
+        "the whole square of the distance",
+        costed,
+        Patch("isograd.costs.known:Quadratic.build", "0.5 * _over_outputs", "_over_outputs"),
+        likely="test_costs",
+    ),
+    contract(
+        "cross-entropy of the wrong sign",
+        costed,
+        Patch("isograd.costs.known:CrossEntropy.build", "- targets * outputs", "+ targets * outputs"),
+        likely="test_costs",
     ),
     # Weight decay
     contract(
@@ -228,7 +261,7 @@ FAULTS: tuple[Fault, ...] = (
         "shifts to the side alone",
         over_shifts,
         Patch(
-            PREDICTION + "_mean_probabilities",
+            PREDICTION + "_mean_predicted",
             "np.arange(down, down + height",
             "np.arange(shifts, shifts + height",
         ),
@@ -238,9 +271,9 @@ FAULTS: tuple[Fault, ...] = (
         "the mean over shifts without the image itself",
         over_shifts,
         Patch(
-            PREDICTION + "_mean_probabilities",
-            'outputs["probabilities"].sum(axis=0, dtype=np.float64)',
-            'outputs["probabilities"][np.arange(ways) != (shifts if down == shifts else -1)].sum(axis=0)',
+            PREDICTION + "_mean_predicted",
+            'outputs["predicted"].sum(axis=0, dtype=np.float64)',
+            'outputs["predicted"][np.arange(ways) != (shifts if down == shifts else -1)].sum(axis=0)',
         ),
         likely="test_shifts",
     ),

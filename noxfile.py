@@ -28,6 +28,8 @@ TEST_TOOLS = [
     "matplotlib",
     "jinja2",
 ]
+# A layer and a cost that isograd finds as a plugin.
+EXTENSION = "examples/maxout"
 # What an isograd network is embedded in.
 EMBEDDING = ["scikit-learn>=1.7", "onnx>=1.18", "onnxruntime>=1.22"]
 SOURCES = [
@@ -100,15 +102,21 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def cross(session: nox.Session) -> None:
-    """All backends in one process: isolation, and agreement of every two. Arguments go to pytest."""
-    install(session, [*CORE, "conformance", *backend_folders()], *TEST_TOOLS)
-    conform(session, "--backend", "all", "-k", "isolation or across", "--conformance-long", *session.posargs)
+    """All backends in one process: isolation, agreement of every two, and a package of layers and costs.
+
+    Arguments go to pytest.
+    """
+    install(session, [*CORE, "conformance", *backend_folders(), EXTENSION], *TEST_TOOLS)
+    judged = ("-k", "isolation or across or costs", "--conformance-long")
+    conform(session, "--backend", "all", *judged, *session.posargs)
+    session.run("pytest", f"{EXTENSION}/tests", env=ONE_THREAD)
 
 
 @nox.session
 def embedding(session: nox.Session) -> None:
     """isograd inside other libraries, which are installed here, on one backend; arguments go to pytest."""
-    install(session, [*CORE, "conformance", f"backends/{BACKENDS[0]}"], *TEST_TOOLS, *EMBEDDING)
+    folders = [*CORE, "conformance", f"backends/{BACKENDS[0]}", EXTENSION]
+    install(session, folders, *TEST_TOOLS, *EMBEDDING)
     environment = {**ONE_THREAD, "ISOGRAD_EMBEDDING": "required"}
     session.run("pytest", "core/tests/embedding", *IN_PARALLEL, *session.posargs, env=environment)
 
@@ -188,7 +196,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy in strict mode over all distributions."""
-    folders = [*CORE, "conformance", *backend_folders()]
+    folders = [*CORE, "conformance", *backend_folders(), EXTENSION]
     install(session, folders, "mypy>=1.15", "pytest", "hypothesis", "nox", "matplotlib", "pillow", "jinja2")
     session.run("mypy", *(f"{folder}/src" for folder in folders), "noxfile.py")
 

@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from isograd.data import Dataset, DatasetSplits
-from isograd.data import dataset as dataset_module
+from isograd.data import Dataset, DatasetSplits, checks
 from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -215,7 +214,7 @@ def test_parts_of_checked_data_are_not_checked_again(monkeypatch: pytest.MonkeyP
     def fail(array: Array) -> None:
         raise AssertionError("checked twice")
 
-    monkeypatch.setattr(dataset_module, "_check_finite", fail)
+    monkeypatch.setattr(checks, "_check_finite", fail)
     assert len(data[1:].take([0, 2]).reshape((2, 3))) == 2
 
 
@@ -232,7 +231,7 @@ def test_the_fingerprint_follows_its_documentation(data: Dataset) -> None:
 
 
 def test_the_fingerprint_of_data_of_several_blocks_is_that_of_the_whole() -> None:
-    rows = 3 * dataset_module._BLOCK_BYTES // 1000
+    rows = 3 * checks.BLOCK_BYTES // 1000
     inputs = np.random.default_rng(0).integers(0, 256, (rows, 1000), np.uint8)
     labels = np.arange(rows, dtype=np.int32)
     content = (

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from isograd.data import Dataset, DatasetSplits, as_dataset
-from isograd.data import dataset as dataset_module
+from isograd.data import Dataset, DatasetSplits, as_dataset, checks
 from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, ShapeError
 
 Array = npt.NDArray[Any]
@@ -37,7 +36,7 @@ def test_one_number_that_is_not_finite_is_found_wherever_it_is(
 
 
 def test_a_number_that_is_not_finite_is_found_in_a_later_block_of_rows() -> None:
-    inputs = np.zeros((3 * dataset_module._BLOCK_BYTES // 4000, 1000), np.float32)
+    inputs = np.zeros((3 * checks.BLOCK_BYTES // 4000, 1000), np.float32)
     inputs[-2, 7] = math.nan
     with pytest.raises(ArgumentError, match=rf"example {len(inputs) - 2} at \(7,\)"):
         Dataset(inputs, np.zeros(len(inputs), int))

@@ -35,6 +35,15 @@ def test_the_formulas_of_the_page_on_training_are_what_happens() -> None:
     assert failures == 0
 
 
+def test_the_examples_of_the_page_on_layers_and_costs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    failures, attempted = doctest.testfile(str(ROOT / "docs" / "extend.md"), module_relative=False)
+    assert attempted >= 10
+    assert failures == 0
+
+
 def test_the_page_on_training_has_the_same_run_in_python_and_as_a_file() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)

@@ -139,6 +139,7 @@ def test_operators_on_one_tensor():
     x = G.variable("x", (3,))
     array = np.array([1, 2, 4], "float32")
     assert value(-x, x=array).tolist() == [-1, -2, -4]
+    assert value(abs(x), x=-array).tolist() == [1, 2, 4]
     assert value(x**2, x=array).tolist() == [1, 4, 16]
     assert value(x.cast("int32"), x=array + np.float32(0.75)).dtype == "int32"
 

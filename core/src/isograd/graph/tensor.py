@@ -169,6 +169,9 @@ class Tensor:
     def __neg__(self) -> Tensor:
         return _primitives.neg(self)
 
+    def __abs__(self) -> Tensor:
+        return _primitives.abs_(self)
+
     def __gt__(self, other: TensorLike) -> Tensor:
         return _operators.greater(self, other)
 

@@ -1,4 +1,4 @@
-"""The arguments of `Dataset`, each checked and in the form in which it is kept; messages begin with its name."""
+"""The arguments of `Dataset`, each checked and in the form in which it is kept; messages name it."""
 
 from __future__ import annotations
 

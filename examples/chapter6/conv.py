@@ -1,8 +1,8 @@
 """The experiments of chapter 6 of Nielsen's "Neural Networks and Deep Learning", on `isograd.network3`.
 
-The functions have the names, the arguments and the defaults of his script `conv.py`
-(https://github.com/mnielsen/neural-networks-and-deep-learning, MIT licence, (c) 2012-2018 Michael Nielsen), and
-`runs` and `epochs` wherever he has them fixed. From the command line:
+The functions have the names, the arguments and the defaults of the book's script `conv.py` by Michael Nielsen
+(https://github.com/mnielsen/neural-networks-and-deep-learning, MIT licence), and `runs` and `epochs` wherever
+the numbers are fixed there. From the command line:
 
     python conv.py                                the book's experiments, one after the other: days
     python conv.py shallow basic_conv             these two
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
@@ -249,35 +250,37 @@ def new_figure():
     return Figure(layout="constrained")
 
 
-# By name: how to call it with a number of runs and of epochs.
+# What may be named on the command line.
 EXPERIMENTS = {
-    "shallow": shallow,
-    "basic_conv": basic_conv,
+    "shallow": lambda runs=3, epochs=60: shallow(runs, epochs),
+    "basic_conv": lambda runs=3, epochs=60: basic_conv(runs, epochs),
     "omit_FC": omit_FC,
-    "dbl_conv": lambda runs, epochs: dbl_conv(sigmoid, runs, epochs),
+    "dbl_conv": partial(dbl_conv, sigmoid),
     "regularized_dbl_conv": regularized_dbl_conv,
     "dbl_conv_relu": dbl_conv_relu,
-    "expanded_data": lambda runs, epochs: expanded_data(100, runs, epochs),
-    "expanded_data_double_fc": lambda runs, epochs: expanded_data_double_fc(100, runs, epochs),
-    "double_fc_dropout": lambda runs, epochs: ensemble(double_fc_dropout(0.5, 0.5, 0.5, runs, epochs)),
+    "expanded_data": partial(expanded_data, 100),
+    "expanded_data_double_fc": partial(expanded_data_double_fc, 100),
+    "double_fc_dropout": lambda runs=5, epochs=40: ensemble(double_fc_dropout(0.5, 0.5, 0.5, runs, epochs)),
 }
 
 
 def main(arguments=None):
+    names = ", ".join(EXPERIMENTS)
     parser = argparse.ArgumentParser(description="The experiments of chapter 6, as its script has them.")
-    parser.add_argument(
-        "experiment", nargs="*", help=f"some of {', '.join(EXPERIMENTS)}; by default the book's"
-    )
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("experiments", nargs="*", help=f"some of {names}; by default all of the book's")
+    parser.add_argument("--runs", type=int, help="networks of an experiment, instead of the book's number")
+    parser.add_argument("--epochs", type=int, help="instead of the book's number")
     given = parser.parse_args(arguments)
-    unknown = [name for name in given.experiment if name not in EXPERIMENTS]
+    changed = {name: value for name in ("runs", "epochs") if (value := getattr(given, name)) is not None}
+    unknown = [name for name in given.experiments if name not in EXPERIMENTS]
     if unknown:
-        parser.error(f"experiment is {unknown[0]!r}; expected some of {', '.join(EXPERIMENTS)}")
-    if not given.experiment:
+        parser.error(f"experiments has {unknown[0]!r}; expected some of {names}")
+    if changed and not given.experiments:
+        parser.error(f"--{next(iter(changed))} needs the names of experiments")
+    for name in given.experiments:
+        EXPERIMENTS[name](**changed)
+    if not given.experiments:
         run_experiments()
-    for name in given.experiment:
-        EXPERIMENTS[name](given.runs, given.epochs)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from isograd.graph import relu as ReLU
 from isograd.network3.data import SharedInputs, SharedLabels, load_data_shared, shared, size
 from isograd.network3.layers import ConvPoolLayer, FullyConnectedLayer, SoftmaxLayer, dropout_layer
 from isograd.network3.network import Network
-from isograd.network3.shared import SharedVariable
+from isograd.network3.variables import SharedVariable
 
 __all__ = [
     "ConvPoolLayer",

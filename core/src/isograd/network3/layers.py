@@ -14,7 +14,7 @@ from isograd.graph.primitives import checks
 from isograd.graph.tensor import Shape, Tensor
 from isograd.layers import functions
 from isograd.layers.validation import probability
-from isograd.network3.shared import SharedVariable
+from isograd.network3.variables import SharedVariable
 
 if TYPE_CHECKING:
     from isograd.network3.network import Network
@@ -104,7 +104,13 @@ class ConvPoolLayer(Layer):
         maps, _, *window = self.filter_shape
         activation = functions.as_data("activation", activation_fn, f"{kind}: activation_fn")
         spec = specs.ConvPool(maps, tuple(window), self.poolsize, activation)
-        spec.output_shape(self.input_shape)
+        try:
+            spec.output_shape(self.input_shape)
+        except ShapeError as error:
+            raise ShapeError(
+                f"{kind}: filter_shape {self.filter_shape} and poolsize {self.poolsize} do not fit "
+                f"image_shape {self.image_shape}: {error}"
+            ) from None
         super().__init__(spec, self.filter_shape, maps)
 
     def check_input(self, shape: Shape, mini_batch_size: int, before: str) -> None:

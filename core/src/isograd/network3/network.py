@@ -15,7 +15,7 @@ from isograd.errors import ArgumentError, ArgumentTypeError, ShapeError
 from isograd.graph import Tensor, variable
 from isograd.network3.data import Pair, as_data, part
 from isograd.network3.layers import Layer, SoftmaxLayer
-from isograd.network3.shared import SharedVariable
+from isograd.network3.variables import SharedVariable
 from isograd.training import Callback, EpochRecord, History, Progress
 from isograd.training.checks import checked_seed, whole
 from isograd.training.step import MASK

@@ -138,6 +138,18 @@ def test_what_is_no_data_is_refused(make_digits: Make) -> None:
         network3.shared(3)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="data: inputs and labels: expected as many"):
         network3.shared((np.zeros((3, 2)), [0, 1]))
+    with pytest.raises(ArgumentTypeError, match="data is a NoneType; expected a pair"):
+        network3.size(None)  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="data: x is 3; expected an array"):
+        network3.size((3, 4))
     for data in (make_digits(2), expanded(make_digits(2))):
         with pytest.raises(ArgumentTypeError, match="indexed by a slice"):
             network3.shared(data)[0][0]  # type: ignore[index]
+
+
+def test_what_is_printed_says_how_large_it_is(make_digits: Make) -> None:
+    assert (
+        repr(network3.shared(make_digits(2)))
+        == "(<SharedInputs of 2 examples>, <SharedLabels of 2 examples>)"
+    )
+    assert repr(SoftmaxLayer(36, 3).w) == "<SharedVariable SoftmaxLayer: w [36, 3]>"

@@ -232,7 +232,17 @@ BAD_NETWORKS = [
     (
         lambda: Network(make_layers(3), 2),
         ShapeError,
-        r"layers\[0\] \(ConvPoolLayer\): image_shape is \(3, 1, 6, 6\).* expected \(2, 1, 6, 6\)",
+        r"layers\[0\] \(ConvPoolLayer\): image_shape is \(3, 1, 6, 6\).* gives \(2, 1, 6, 6\)",
+    ),
+    (
+        lambda: Network([FullyConnectedLayer(2, 36), *make_layers(2)], 2),
+        ShapeError,
+        r"layers\[1\] \(ConvPoolLayer\): layers\[0\] gives examples of shape \(36,\); expected images",
+    ),
+    (
+        lambda: Network(FullyConnectedLayer(2, 2), 2),  # type: ignore[arg-type]
+        ArgumentTypeError,
+        r"layers is <FullyConnectedLayer, w \[2, 2\]>; expected a list of layers",
     ),
     (lambda: Network(make_layers(2), 0), ArgumentError, "mini_batch_size is 0; expected at least 1"),
     (lambda: Network(make_layers(2), 2, seed=-1), ArgumentError, "seed is -1"),

@@ -15,7 +15,7 @@ from isograd import random
 from isograd.data import Dataset, DatasetSplits, as_dataset, load_dataset, read_mnist_pickle
 from isograd.data.expanded import Expanded, expanded
 from isograd.data.files import PathLike, file_name
-from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError
+from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError, ShapeError
 
 PLAIN = "mnist.pkl.gz"
 EXPANDED = "mnist_expanded.pkl.gz"
@@ -148,9 +148,20 @@ def load_data_shared(filename: PathLike = f"../data/{PLAIN}") -> list[tuple[Shar
 
 
 def size(data: Pair) -> int:
-    """The number of examples of a pair (x, y)."""
-    x = data[0]
-    return len(x) if isinstance(x, SharedData) else len(np.asarray(x))
+    """The number of examples of a pair (x, y).
+
+    Raises
+    ------
+    ArgumentTypeError, ShapeError
+        If it is no pair, or its x a single number.
+    """
+    x, _ = _halves(data, "data")
+    if isinstance(x, SharedData):
+        return len(x)
+    shape = np.shape(x)
+    if not shape:
+        raise ShapeError(f"data: x is {x!r}; expected an array, (n, *features)")
+    return int(shape[0])
 
 
 def as_data(pair: object, argument: str) -> Dataset | Expanded:
@@ -161,15 +172,10 @@ def as_data(pair: object, argument: str) -> Dataset | Expanded:
     ArgumentTypeError, ArgumentError, ShapeError
         If it is no such pair, or as `Dataset`; the message begins with `argument`.
     """
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise ArgumentTypeError(
-            f"{argument} is a {type(pair).__name__}; expected a pair (x, y), as load_data_shared and shared "
-            "give them"
-        )
-    x, y = pair
+    x, y = _halves(pair, argument)
     if isinstance(x, SharedInputs) and isinstance(y, SharedLabels) and x.data is y.data:
         return x.data
-    halves = [half.get_value() if isinstance(half, SharedData) else half for half in pair]
+    halves = [half.get_value() if isinstance(half, SharedData) else half for half in (x, y)]
     return as_dataset(halves, argument)
 
 
@@ -184,6 +190,16 @@ def part(data: Dataset | Expanded, rows: slice) -> Dataset:
     return Dataset(
         data.images(chosen), _labels(data, chosen), scale=base.scale, classes=base.classes, name=base.name
     )
+
+
+def _halves(pair: object, argument: str) -> tuple[Any, Any]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ArgumentTypeError(
+            f"{argument} is a {type(pair).__name__}; expected a pair (x, y), as load_data_shared and shared "
+            "give them"
+        )
+    x, y = pair
+    return x, y
 
 
 def _installed(shown: str) -> DatasetSplits:

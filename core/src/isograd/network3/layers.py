@@ -51,11 +51,14 @@ class Layer(ABC):
         self.b = SharedVariable(f"{kind}: b", (n_out,))
         self.params = [self.w, self.b]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, w {list(self.w.shape)}>"
+
     @abstractmethod
-    def check_input(self, shape: Shape, mini_batch_size: int, before: str) -> None:
+    def check_input(self, shape: Shape, mini_batch_size: int, source: str) -> None:
         """Refuse examples of another shape than was declared, in mini-batches of another size.
 
-        `before` is what gives them, for the message.
+        `source` is what gives them, for the message.
         """
 
     def set_outputs(self, z: Tensor, z_dropout: Tensor) -> None:
@@ -113,12 +116,14 @@ class ConvPoolLayer(Layer):
             ) from None
         super().__init__(spec, self.filter_shape, maps)
 
-    def check_input(self, shape: Shape, mini_batch_size: int, before: str) -> None:
+    def check_input(self, shape: Shape, mini_batch_size: int, source: str) -> None:
+        if len(shape) != 3:
+            raise ShapeError(f"{source} gives examples of shape {shape}; expected images")
         expected = (mini_batch_size, *shape)
         if self.image_shape != expected:
             raise ShapeError(
-                f"image_shape is {self.image_shape}; with the mini-batch size {mini_batch_size} and what "
-                f"{before} gives, expected {expected}"
+                f"image_shape is {self.image_shape}; in mini-batches of {mini_batch_size}, {source} gives "
+                f"{expected}"
             )
 
 
@@ -132,11 +137,11 @@ class _DenseLayer(Layer):
         self.n_in, self.n_out, self.p_dropout = n_in, n_out, p_dropout
         self.input_shape = (n_in,)
 
-    def check_input(self, shape: Shape, mini_batch_size: int, before: str) -> None:
+    def check_input(self, shape: Shape, mini_batch_size: int, source: str) -> None:
         given = math.prod(shape)
         if given != self.n_in:
             factors = f" ({' x '.join(map(str, shape))})" if len(shape) > 1 else ""
-            raise ShapeError(f"n_in is {self.n_in}; {before} gives {given}{factors}")
+            raise ShapeError(f"n_in is {self.n_in}; {source} gives {given}{factors}")
 
     def set_outputs(self, z: Tensor, z_dropout: Tensor) -> None:
         super().set_outputs(z, z_dropout)

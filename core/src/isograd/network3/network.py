@@ -264,7 +264,7 @@ def _checked_layers(layers: Sequence[Layer], mini_batch_size: int) -> list[Layer
     """The layers as a list, each with the input that it declares."""
     if not isinstance(layers, tuple | list) or not layers:
         raise ArgumentTypeError(f"layers is {layers!r}; expected a list of layers")
-    shape, before = None, ""
+    shape, source = None, "the input"
     for index, layer in enumerate(layers):
         name = f"layers[{index}]"
         if not isinstance(layer, Layer):
@@ -277,8 +277,8 @@ def _checked_layers(layers: Sequence[Layer], mini_batch_size: int) -> list[Layer
         if isinstance(layer, SoftmaxLayer) != (index == len(layers) - 1):
             raise ArgumentError(f"{name}: expected a SoftmaxLayer as the last layer, and only there")
         try:
-            layer.check_input(shape or layer.input_shape, mini_batch_size, before or "the data")
+            layer.check_input(shape or layer.input_shape, mini_batch_size, source)
         except ShapeError as error:
             raise ShapeError(f"{name}: {error}") from None
-        shape, before = layer.spec.output_shape(layer.input_shape), f"layers[{index}]"
+        shape, source = layer.spec.output_shape(layer.input_shape), f"layers[{index}]"
     return list(layers)

@@ -1,17 +1,20 @@
-"""Hypothesis profiles, and the check of a symbolic gradient by differences."""
+"""Hypothesis profiles, a backend for who names none, and the check of a symbolic gradient by differences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, settings
 
 from isograd import graph as G
+from isograd import plugins
 from isograd.errors import ArgumentError
 from isograd.graph.reference import evaluate
 from isograd.graph.tensor import topological
+from isograd.plugins import BackendDescriptor
+from isograd.testing import ReferenceBackend
 
 # "ci" repeats the same examples, "thorough" draws new ones and more: pytest --hypothesis-profile=thorough.
 # There is no deadline, because that would measure the machine.
@@ -20,6 +23,17 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("ci"), derandomize=False, max_examples=500)
 settings.load_profile("ci")
+
+
+@pytest.fixture
+def reference_by_default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The reference backend is what is chosen where none is asked for, whatever is installed."""
+    monkeypatch.delenv("ISOGRAD_BACKEND", raising=False)
+    descriptor = BackendDescriptor(
+        "reference", "for tests", ReferenceBackend, dtypes=("float32", "float64"), priority=10**6
+    )
+    with plugins.registered(descriptor):
+        yield
 
 
 @pytest.fixture(scope="session")

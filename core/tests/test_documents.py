@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import doctest
+import io
 import re
 import tomllib
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import isograd
-from isograd import plugins
 from isograd.data import Dataset, DatasetSplits
-from isograd.plugins import BackendDescriptor
 from isograd.reproduction import COLLECTIONS
 from isograd.runs import parse_run
-from isograd.testing import ReferenceBackend
 from isograd.training import Triangular
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def digits() -> Dataset:
+    """Twelve images, all alike."""
+    return Dataset(np.zeros((12, 1, 28, 28), np.uint8), np.arange(12) % 10, scale=1 / 256)
 
 
 def test_the_known_answers_of_the_page_on_randomness_are_right() -> None:
@@ -42,6 +47,27 @@ def test_the_examples_of_the_page_on_layers_and_costs_run(
     failures, attempted = doctest.testfile(str(ROOT / "docs" / "extend.md"), module_relative=False)
     assert attempted >= 10
     assert failures == 0
+
+
+def test_what_the_page_on_the_chapter_s_names_shows_is_printed() -> None:
+    failures, attempted = doctest.testfile(str(ROOT / "docs" / "network3.md"), module_relative=False)
+    assert attempted >= 10
+    assert failures == 0
+
+
+@pytest.mark.usefixtures("reference_by_default")
+def test_the_chapter_s_listing_on_the_page_on_its_names_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "network3.md").read_text(encoding="utf-8")
+    (listing,) = [
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ">>>" not in block
+    ]
+    splits = DatasetSplits(digits(), digits(), digits())
+    monkeypatch.setattr("isograd.network3.data.load_dataset", {"mnist": splits}.__getitem__)
+    names: dict[str, Any] = {}
+    with redirect_stdout(io.StringIO()) as stream:
+        exec(compile(listing, "network3.md", "exec"), names)
+    assert stream.getvalue().count("Epoch") == 60
+    assert names["filters"].shape == (20, 1, 5, 5)
 
 
 def test_the_page_on_training_has_the_same_run_in_python_and_as_a_file() -> None:
@@ -83,22 +109,16 @@ def test_the_graph_example_of_the_readme_runs() -> None:
     exec(compile(example, "README.md", "exec"), {"print": lambda text: str(text)})
 
 
+@pytest.mark.usefixtures("reference_by_default")
 def test_the_example_of_the_page_on_ensembles_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    digits = Dataset(np.zeros((12, 1, 28, 28), np.uint8), np.arange(12) % 10, scale=1 / 256)
+    splits = DatasetSplits(digits(), digits(), digits())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("ISOGRAD_BACKEND", raising=False)
-    monkeypatch.setattr(
-        isograd, "load_dataset", lambda name: DatasetSplits(digits, digits, digits), raising=False
-    )
-    descriptor = BackendDescriptor(
-        "reference", "for tests", ReferenceBackend, dtypes=("float32",), priority=10**6
-    )
+    monkeypatch.setattr(isograd, "load_dataset", lambda name: splits, raising=False)
     printed: list[object] = []
-    with plugins.registered(descriptor):
-        exec(compile(example, "ensembles.md", "exec"), {"print": lambda *values: printed.extend(values)})
+    exec(compile(example, "ensembles.md", "exec"), {"print": lambda *values: printed.extend(values)})
     # Of images that are all alike, one class is right: 2 of 12, or 1.
     errors = [text for text in printed if isinstance(text, str)]
     assert len(errors) in (10, 11)

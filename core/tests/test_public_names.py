@@ -13,6 +13,7 @@ PACKAGES = [
     "isograd.figures",
     "isograd.graph",
     "isograd.layers",
+    "isograd.network3",
     "isograd.plugins",
     "isograd.reproduction",
     "isograd.runs",

@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from isograd import plugins
 from isograd.cli.app import app
-from isograd.plugins import BackendDescriptor
-from isograd.testing import ReferenceBackend
 
 RUN = """
 name = "tiny"
@@ -52,13 +49,8 @@ COLOURS = ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS")
 
 
 @pytest.fixture(autouse=True)
-def reference_backend() -> Iterator[None]:
-    """The backend that is chosen where none is asked for, whatever is installed."""
-    descriptor = BackendDescriptor(
-        "reference", "for tests", ReferenceBackend, dtypes=("float32", "float64"), priority=10**6
-    )
-    with plugins.registered(descriptor):
-        yield
+def reference_backend(reference_by_default: None) -> None:
+    """Every command has a backend, whatever is installed."""
 
 
 @pytest.fixture(autouse=True)

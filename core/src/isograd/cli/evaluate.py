@@ -17,7 +17,7 @@ from isograd.cli.options import (
     Split,
     SplitOption,
 )
-from isograd.cli.output import JsonOption, percent, print_json
+from isograd.cli.output import JsonOption, percent, print_json, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 from isograd.runs import DataTable
@@ -72,7 +72,7 @@ def _evaluate_network(
             cost=cost,
         )
     else:
-        print(
+        print_text(
             f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"
         )
 
@@ -101,7 +101,7 @@ def _evaluate_ensemble(
         return
     named = {f"network {index}": one for index, one in enumerate(networks)} | {f"{vote.value} vote": decision}
     for name, one in named.items():
-        print(f"{name}: accuracy {percent(one.accuracy)} ({one.errors:,} errors in {n:,} examples)")
+        print_text(f"{name}: accuracy {percent(one.accuracy)} ({one.errors:,} errors in {n:,} examples)")
 
 
 def load_split(data: str | None, split: Split, checkpoint: Path) -> Dataset:

@@ -21,7 +21,7 @@ from isograd.cli.options import (
     Split,
     SplitOption,
 )
-from isograd.cli.output import JsonOption, percent, print_json, print_rows
+from isograd.cli.output import JsonOption, percent, print_json, print_rows, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 
@@ -125,7 +125,7 @@ def _show(answer: _Answer, example: Dataset, label: str | None, as_json: bool) -
         return
     from rich.progress_bar import ProgressBar
 
-    print(winner + ("" if label is None else f" (label {label})") + "\n")
+    print_text(winner + ("" if label is None else f" (label {label})") + "\n")
     rows: list[dict[str, Any]] = []
     for number, (name, p) in enumerate(zip(names, answer.probabilities, strict=True)):
         votes = {} if answer.votes is None else {"votes": answer.votes[number]}

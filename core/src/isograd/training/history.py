@@ -71,6 +71,17 @@ class EpochRecord:
         return values
 
 
+def epoch_line(record: EpochRecord) -> str:
+    """An epoch as people read it, on one line."""
+    parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
+    if record.validation_accuracy is not None:
+        parts.append(f"validation accuracy {record.validation_accuracy:.2%}")
+    if record.test_accuracy is not None:
+        parts.append(f"test accuracy {record.test_accuracy:.2%}")
+    parts.append(f"{record.seconds:.1f} s, {record.images_per_second:,.0f} images/s")
+    return ", ".join(parts)
+
+
 @dataclass
 class History:
     """The epochs of a run, and why it ended.

@@ -170,6 +170,12 @@ class History:
             raise FileFormatError("history: expected a JSON object with format 1")
         return cls.from_data(data)
 
+    def _repr_html_(self) -> str:
+        """The table of the epochs and, if matplotlib is installed, their curves, for a notebook."""
+        from isograd.training.notebook import history_html
+
+        return history_html(self)
+
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """The figure of `isograd.figures.plot_history`, written to `path` if one is given.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import isograd
-from isograd import plugins
+from isograd import plugins, training
 from isograd.data import Dataset, DatasetSplits
 from isograd.plugins import BackendDescriptor
 from isograd.reproduction import COLLECTIONS
@@ -33,6 +33,22 @@ def test_the_formulas_of_the_page_on_training_are_what_happens() -> None:
     failures, attempted = doctest.testfile(str(ROOT / "docs" / "training.md"), module_relative=False)
     assert attempted >= 20
     assert failures == 0
+
+
+def test_the_examples_of_the_page_on_callbacks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    failures, attempted = doctest.testfile(str(ROOT / "docs" / "callbacks.md"), module_relative=False)
+    assert attempted >= 40
+    assert failures == 0
+
+
+def test_the_page_on_callbacks_lists_all_of_them() -> None:
+    page = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)", page.partition("## Those that there are")[2], re.MULTILINE))
+    public = {name: getattr(training, name) for name in training.__all__}
+    offered = {n for n, c in public.items() if isinstance(c, type) and issubclass(c, training.Callback)}
+    methods = {name for name, value in vars(training.Callback).items() if callable(value)}
+    assert listed >= offered | methods
 
 
 def test_the_page_on_training_has_the_same_run_in_python_and_as_a_file() -> None:

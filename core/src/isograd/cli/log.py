@@ -6,6 +6,8 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOBase
+from typing import IO, cast
 
 _WARNINGS = "isograd.cli: warnings"
 
@@ -41,6 +43,19 @@ def _handled(handler: logging.Handler) -> Iterator[None]:
         logger.setLevel(level)
 
 
+class _ErrorStream(TextIOBase):
+    """The error stream of the moment: while there is a progress bar, its own, which writes above the bar."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
 def _handler() -> logging.Handler:
     """rich's on a terminal; elsewhere one of whole lines, which rich would fill up with spaces."""
     if not sys.stderr.isatty():
@@ -50,7 +65,6 @@ def _handler() -> logging.Handler:
     from rich.console import Console
     from rich.logging import RichHandler
 
-    # By its name the error stream is looked up for each message: a progress bar puts its own there.
-    handler = RichHandler(console=Console(stderr=True), show_path=False)
+    handler = RichHandler(console=Console(file=cast(IO[str], _ErrorStream())), show_path=False)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     return handler

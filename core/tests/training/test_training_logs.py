@@ -163,3 +163,20 @@ def test_half_a_surrogate_pair_in_a_name_is_written_as_its_code(
     callbacks = [Measures({"\ud800": 1.0}), CSVLog(path)]
     make_network().SGD(make_data(), 1, 5, 0.1, callbacks=callbacks, backend=backend)
     assert read(path)[0].measured == {"\\ud800": 1.0}
+
+
+@BOTH
+def test_a_log_that_can_no_longer_be_written_ends_the_run_with_the_epochs_parameters(
+    backend: ReferenceBackend, make_data: Make, make_network: Make, tmp_path: Path, log: Log
+) -> None:
+    folder, network = tmp_path / "logs", make_network()
+    folder.mkdir()
+
+    def move(record: EpochRecord) -> None:
+        folder.rename(tmp_path / "elsewhere")
+
+    before = {path: array.tobytes() for path, array in network.parameters.items()}
+    with pytest.raises(FileAccessError, match="epochs: can not be written"):
+        network.SGD(make_data(), 2, 5, 0.1, callbacks=[move, log(folder / "epochs")], backend=backend)
+    assert {path: array.tobytes() for path, array in network.parameters.items()} != before
+    assert len((tmp_path / "elsewhere" / "epochs").read_text().splitlines()) <= 1

@@ -26,7 +26,7 @@ class _Log(Callback):
     epoch once, wherever the run that is resumed was cut off.
     """
 
-    # How a file of this kind begins. Another one is somebody's, and stays.
+    # How a file of this kind begins, whichever fields records had. Another one is somebody's, and stays.
     _begins: bytes
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -40,16 +40,17 @@ class _Log(Callback):
 
     def on_epoch(self, record: EpochRecord) -> None:
         self._records.append(record)
-        if self._fits(record) and self.path.is_file():
+        if self._fits(record) and os.path.isfile(self.path):
             self._append(self._line(record))
         else:
             self._write_all()
 
     def _check_file(self) -> None:
         """Refuse to replace what is no such log."""
-        if not self.path.exists():
+        # What a Path would raise where a folder can not be looked into, writing will say.
+        if not os.path.exists(self.path):
             return
-        if not self.path.is_file():
+        if not os.path.isfile(self.path):
             raise FileAccessError(f"{self.path}: is no regular file")
         with opened(self.path) as file:
             begins = file.read(len(self._begins))
@@ -106,7 +107,7 @@ class CSVLog(_Log):
         Before the run's first step, if the file can not be written, or there is one that is no such log.
     """
 
-    _begins = ",".join(_FIELDS).encode()
+    _begins = ",".join(_FIELDS[:3]).encode()
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import FullyConnected, Network, Softmax
+from isograd.errors import UnsupportedError
 from isograd.pages.fragments import frame, image, table
 from isograd.testing import ReferenceBackend
 from isograd.training import EpochRecord, History
@@ -189,6 +190,12 @@ def test_in_a_notebook_training_shows_one_display_that_grows(
 
 def test_a_display_in_a_notebook_can_be_declined(notebook: list[Shown]) -> None:
     train(progress=False)
+    assert notebook == []
+
+
+def test_a_run_that_does_not_begin_shows_nothing(notebook: list[Shown]) -> None:
+    with pytest.raises(UnsupportedError):
+        train(gradient="native")
     assert notebook == []
 
 

@@ -136,7 +136,8 @@ class NotebookProgress(Callback):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._show(None)
+        if self._handle is not None:
+            self._show(None)
 
     def on_start(self, progress: Progress) -> None:
         self._records = progress.records

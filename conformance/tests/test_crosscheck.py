@@ -58,6 +58,9 @@ def test_a_right_backend_agrees_with_the_definition_of_every_kind_of_layer() -> 
     arguments: dict[str, Any] = {"lmbda": 0.5, "momentum": 0.5, "nesterov": True, "averaging": 0.9}
     result = check(net, toy_digits(), backends="reference", **arguments)
     assert result.agrees
+    # In a notebook it is its page, in a frame.
+    assert result._repr_html_().startswith(f'<iframe title="{result.sentence}" sandbox ')
+    assert "&lt;!doctype html&gt;" in result._repr_html_()
     assert {cell.layer for cell in result.cells} == {*range(len(net.layers)), len(net.layers)}
     assert {cell.kind for cell in result.cells} == {"output", "cost", "gradient", "update", "whole"}
     assert "AGREE" in result.sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -184,6 +185,10 @@ def test_a_report_counts_every_record_once_and_shows_the_gravest(records: list[R
     assert any(cell.status == "fail" for cell in cells) == failed
     json.dumps(report.to_dict(), allow_nan=False)
     assert "<b>&" not in as_page(report)
+    shown = report._repr_html_()
+    assert shown.startswith("<iframe ")
+    assert shown.count("<") == 2
+    assert html.unescape(shown.partition(' srcdoc="')[2].partition('"')[0]) == as_page(report)
 
 
 @given(st.lists(st.sampled_from(ORDER), min_size=1))

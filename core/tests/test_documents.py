@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import isograd
+from isograd import training
 from isograd.data import Dataset, DatasetSplits
 from isograd.reproduction import COLLECTIONS
 from isograd.runs import parse_run
@@ -68,6 +69,22 @@ def test_the_chapter_s_listing_on_the_page_on_its_names_runs(monkeypatch: pytest
         exec(compile(listing, "network3.md", "exec"), names)
     assert stream.getvalue().count("Epoch") == 60
     assert names["filters"].shape == (20, 1, 5, 5)
+
+
+def test_the_examples_of_the_page_on_callbacks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    failures, attempted = doctest.testfile(str(ROOT / "docs" / "callbacks.md"), module_relative=False)
+    assert attempted >= 40
+    assert failures == 0
+
+
+def test_the_page_on_callbacks_lists_all_of_them() -> None:
+    page = (ROOT / "docs" / "callbacks.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)", page.partition("## Those that there are")[2], re.MULTILINE))
+    public = {name: getattr(training, name) for name in training.__all__}
+    offered = {n for n, c in public.items() if isinstance(c, type) and issubclass(c, training.Callback)}
+    methods = {name for name, value in vars(training.Callback).items() if callable(value)}
+    assert listed >= offered | methods
 
 
 def test_the_page_on_training_has_the_same_run_in_python_and_as_a_file() -> None:

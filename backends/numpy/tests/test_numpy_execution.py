@@ -216,3 +216,17 @@ def test_a_limit_of_threads_holds_within_its_context_alone(backend: NumpyBackend
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert threads() == before
+
+
+def test_limits_of_threads_may_end_in_any_order(backend: NumpyBackend) -> None:
+    def threads() -> list[int]:
+        return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+    before = threads()
+    first, second = backend.limit_threads(1), backend.limit_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert set(threads()) == {1}
+    second.__exit__(None, None, None)
+    assert threads() == before

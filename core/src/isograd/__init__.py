@@ -11,6 +11,7 @@ Names are imported when they are first used, so that `import isograd` alone brin
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from isograd.training import Callback, History
 
 __version__ = "0.1.0"
+
+# The loggers are named after their modules; what they say is for the program to show that wants it.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 _HOMES = {
     "isograd.backend": ("Backend",),

@@ -167,8 +167,8 @@ class Architecture:
             new_state |= {f"{name}.{key}": tensor for key, tensor in updated.items()}
         return outputs, new_state
 
-    def summary(self) -> str:
-        """A plain-text table: layer, output shape, number of parameters, and their total."""
+    def summary_rows(self) -> list[tuple[str, str, str]]:
+        """The headings layer, output shape, parameters; the input, the layers, and the total."""
         counts = dict.fromkeys(self.names, 0)
         for path, spec in self.parameters.items():
             counts[path.partition(".")[0]] += math.prod(spec.shape)
@@ -177,7 +177,11 @@ class Architecture:
             (describe_layer(name, layer), _by(shape), f"{counts[name]:,}")
             for name, layer, shape in zip(self.names, self.layers, self.shapes, strict=True)
         ]
-        rows.append(("total", "", f"{sum(counts.values()):,}"))
+        return [*rows, ("total", "", f"{sum(counts.values()):,}")]
+
+    def summary(self) -> str:
+        """`summary_rows` as a plain-text table."""
+        rows = self.summary_rows()
         left, middle, right = (max(len(row[column]) for row in rows) for column in range(3))
         return "\n".join(f"{a:<{left}}  {b:<{middle}}  {c:>{right}}".rstrip() for a, b, c in rows)
 

@@ -253,7 +253,8 @@ class Backend(ABC):
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:
         """A context inside which computations use at most so many threads, at least 1.
 
-        That may be a setting of the whole process; leaving the context restores it.
+        That may be a setting of the whole process; leaving the context restores it. Threads may overlap in
+        such contexts, and leave them in any order (`isograd.thread_limits`).
 
         Raises
         ------

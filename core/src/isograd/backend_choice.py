@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from importlib import metadata
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from isograd.plugins import BackendDescriptor, PluginRegistry
 
 __all__ = ["ENVIRONMENT_VARIABLE", "BackendChoice", "choose_backend", "load_backend"]
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "ISOGRAD_BACKEND"
 
@@ -63,7 +66,7 @@ def choose_backend(
         If the backend can not be made, or nothing was specified and no backend is usable.
     """
     if isinstance(argument, Backend):
-        return BackendChoice(argument, argument.resolve_device(None))
+        return _chosen(argument, argument.resolve_device(None), "argument backend")
     sources = {
         "argument backend": argument,
         f"environment variable {ENVIRONMENT_VARIABLE}": os.environ.get(ENVIRONMENT_VARIABLE),
@@ -73,9 +76,14 @@ def choose_backend(
         if specification is not None:
             name, device = _parse(specification, where)
             backend = load_backend(_find_descriptor(name, where, registry))
-            return BackendChoice(backend, backend.resolve_device(device, where))
+            return _chosen(backend, backend.resolve_device(device, where), where)
     backend = load_backend(_default_descriptor(registry))
-    return BackendChoice(backend, backend.resolve_device(None))
+    return _chosen(backend, backend.resolve_device(None), "its priority")
+
+
+def _chosen(backend: Backend, device: str, why: str) -> BackendChoice:
+    logger.debug("backend %s on %s, chosen by %s", backend.name, device, why)
+    return BackendChoice(backend, device)
 
 
 def load_backend(descriptor: BackendDescriptor) -> Backend:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
@@ -13,6 +15,9 @@ from isograd.errors import ArgumentError, ArgumentTypeError
 if TYPE_CHECKING:
     from isograd.backend import Backend, Executable
     from isograd.graph.function import Function
+
+
+logger = logging.getLogger(__name__)
 
 
 class CompilationCache:
@@ -83,6 +88,7 @@ class CompilationCache:
                 self._entries.move_to_end(key)
         if entry is not None:
             return entry[1].result()
+        started = time.perf_counter()
         try:
             compiled.set_result(make())
         except BaseException as error:
@@ -91,6 +97,8 @@ class CompilationCache:
                     del self._entries[key]
             compiled.set_exception(error)
             raise
+        seconds = time.perf_counter() - started
+        logger.debug("%s compiled %.12s for %s in %.3f s", backend.name, function.digest, device, seconds)
         return compiled.result()
 
 

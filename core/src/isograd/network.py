@@ -22,6 +22,7 @@ from isograd.graph import Tensor
 from isograd.graph.function import check_array
 from isograd.graph.tensor import Shape
 from isograd.layers import InitialiserLike, Layer, Mode
+from isograd.pages.fragments import table
 from isograd.training import checkpoint
 from isograd.training.augmentation import Augmentation
 from isograd.training.callbacks import Callback
@@ -108,6 +109,11 @@ class Network:
         default = self.architecture.cost == LogLikelihood()
         cost = "" if default else f", cost={self.architecture.cost!r}"
         return f"Network({list(self.layers)!r}, input_shape={self.input_shape}, seed={self.seed}{cost})"
+
+    def _repr_html_(self) -> str:
+        """The table of `summary`, for a notebook."""
+        headings, *rows = self.architecture.summary_rows()
+        return table(headings, rows)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -431,7 +437,8 @@ class Network:
         max_steps : int, optional
             Stop after so many further steps.
         progress : bool, optional
-            Show a progress bar on the error stream; None: only on a terminal.
+            Show a progress bar: in a notebook there, else on the error stream. None: only in a notebook and
+            on a terminal.
         threads : int, optional
             How many threads the backend may use; None leaves that alone.
         augmentation : Augmentation or sequence of them, optional

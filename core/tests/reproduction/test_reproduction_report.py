@@ -145,6 +145,12 @@ def test_the_page_shows_every_text_and_takes_none_for_markup(page: str, report: 
     assert links == [f"#{name}" for name in ids] == [f"#{r.experiment.name}" for r in report.results]
 
 
+def test_in_a_notebook_a_report_is_its_table_and_takes_no_text_for_markup(report: Report) -> None:
+    parsed = Parsed(report._repr_html_())
+    assert {tag for tag, _ in parsed.tags} == {"div", "table", "thead", "tbody", "tr", "th", "td"}
+    assert all(cell in parsed.text for result in report.results for cell in (*HEADINGS, *row(result)))
+
+
 def test_the_page_marks_what_is_judged_and_which_run_counts(page: str) -> None:
     good = [attributes for _, attributes in Parsed(page).tags if attributes.get("class") == "good"]
     # The differences of the first and of the ensemble, and the chosen runs of the first two, five cells each.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,19 @@ from threadpoolctl import threadpool_limits
 from isograd.backend import Backend, Capabilities, Executable
 from isograd.backend_checks import check_executable, check_steps, native_array
 from isograd.graph import DTYPES, Function
+from isograd.thread_limits import ThreadLimits
 from isograd_numpy import __version__
 from isograd_numpy.executable import NumpyExecutable
 
 Array = npt.NDArray[Any]
+
+
+def _limit(threads: int) -> Callable[[], None]:
+    restore: Callable[[], None] = threadpool_limits(limits=threads, user_api="blas").restore_original_limits
+    return restore
+
+
+_limits = ThreadLimits(_limit)
 
 
 class NumpyBackend(Backend):
@@ -45,13 +54,7 @@ class NumpyBackend(Backend):
 
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:
         """Limits the BLAS libraries of the whole process, and puts their limits back afterwards."""
-
-        @contextmanager
-        def limited() -> Iterator[None]:
-            with threadpool_limits(limits=threads, user_api="blas"):
-                yield
-
-        return limited()
+        return _limits(threads)
 
     def run_steps(
         self,

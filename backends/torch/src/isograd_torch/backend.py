@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from isograd.backend import Backend, Capabilities, Executable
 from isograd.backend_checks import check_executable, check_primitives, check_steps, native_array
 from isograd.errors import ArgumentTypeError, UnsupportedError
 from isograd.graph import DTYPES, Function, simplify
+from isograd.thread_limits import ThreadLimits
 from isograd_torch import __version__
 from isograd_torch.executable import NativeGradient, TorchExecutable, on_host
 from isograd_torch.lowering import LOWERINGS
@@ -22,6 +24,15 @@ from isograd_torch.program import make_program
 HostArray = npt.NDArray[Any]
 # Where PyTorch has no double precision at all.
 _SINGLE_PRECISION = frozenset({"mps"})
+
+
+def _limit(threads: int) -> Callable[[], None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return partial(torch.set_num_threads, before)
+
+
+_limits = ThreadLimits(_limit)
 
 
 class TorchBackend(Backend):
@@ -104,17 +115,7 @@ class TorchBackend(Backend):
 
     def limit_threads(self, threads: int) -> AbstractContextManager[None]:
         """Limits PyTorch's threads within operations, in the whole process, and puts the number back."""
-
-        @contextmanager
-        def limited() -> Iterator[None]:
-            before = torch.get_num_threads()
-            torch.set_num_threads(threads)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(before)
-
-        return limited()
+        return _limits(threads)
 
     def precision(self, dtype: str, device: str) -> str:
         """ "tf32" for float32 where a switch of PyTorch lets matrix products or convolutions use it."""

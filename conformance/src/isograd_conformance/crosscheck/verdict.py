@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from isograd.cli.output import plain_data
+from isograd.pages.fragments import frame
 from isograd_conformance.layers import Kind
 
 Phase = Literal["prediction", "training"]
@@ -178,6 +179,12 @@ class CrossCheck:
         first = self.partings[0]
         where = f"layer {self.layers[first.layer]}, {first.array}, {first.phase} step {first.step}"
         return f"DISAGREE: {first.backend} first parts from the definition at {where}"
+
+    def _repr_html_(self) -> str:
+        """The page of the verdict, for a notebook. Raises UnsupportedError if Jinja is not installed."""
+        from isograd_conformance.crosscheck.display import as_page
+
+        return frame(as_page(self), self.sentence)
 
     def rows(self) -> Iterator[tuple[int, Phase, Kind, dict[str, Cell]]]:
         """The cells by layer, phase and kind, in the order of the network: for each backend its own."""

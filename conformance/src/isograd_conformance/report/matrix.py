@@ -9,6 +9,7 @@ from typing import Any
 
 from isograd.cli.output import plain_data
 from isograd.graph import DTYPES
+from isograd.pages.fragments import frame
 from isograd_conformance.report.records import Record, Status
 
 # From the gravest: a cell shows the first that any of its tests has.
@@ -175,6 +176,12 @@ class Report:
         if expected:
             return f"{backends}: conforms, but for {_tests(expected)} expected to fail"
         return f"{backends}: conforms"
+
+    def _repr_html_(self) -> str:
+        """The page of the report, for a notebook. Raises UnsupportedError if Jinja is not installed."""
+        from isograd_conformance.report.display import as_page
+
+        return frame(as_page(self), self.sentence)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

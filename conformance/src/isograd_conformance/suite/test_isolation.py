@@ -1,4 +1,4 @@
-"""Two backends side by side in one process, interleaved and in threads: each gives what it gives alone."""
+"""Backends side by side in one process, and runs on one, in threads: each gives what it gives alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from isograd import Network
+from isograd import ConvPool, FullyConnected, Network, Softmax
 from isograd.backend import Executable
 from isograd_conformance.checks import require, same
 from isograd_conformance.steps import hold_each, run_cut, watched
@@ -77,6 +77,33 @@ def test_in_threads(compiled: list[tuple[Subject, str, Executable]]) -> None:
     for which, results in enumerate(together):
         for found, expected in zip(results, work(which, bool), strict=True):
             same(compiled[which][0], found, expected)
+
+
+def test_two_runs_on_one_backend_in_threads(subject: Subject) -> None:
+    threads = 1 if subject.capabilities.limits_threads else None
+
+    def work(seed: int, start: Callable[[], Any]) -> Results:
+        start()
+        layers = [ConvPool(2, window=3), FullyConnected(6, p_dropout=0.5), Softmax(10, weight_init="n_in")]
+        net = Network(layers, (1, 12, 12), seed, dtype=subject.floating[-1])
+        data = toy_digits()
+        # Both begin and end with their limits of threads, one inside of the other or not.
+        history = net.SGD(
+            *(data, 2 + seed, 5, 0.1, data),
+            momentum=0.5,
+            backend=subject.specification,
+            threads=threads,
+        )
+        costs = np.asarray([(record.cost, record.validation_cost) for record in history.epochs])
+        return Results({"costs": costs}, net.checked_arrays())
+
+    barrier = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(work, seed, barrier.wait) for seed in range(2)]
+        together = [future.result() for future in futures]
+    for seed, found in enumerate(together):
+        assert all(np.isfinite(array).all() for array in found.state.values())
+        same(subject, found, work(seed, bool))
 
 
 def test_whole_runs_in_threads(pair: Pair) -> None:

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from isograd import __version__, plugins
+from isograd.cli.log import more_shown, warnings_shown
 from isograd.errors import IsogradError, NonFiniteError, PluginError
 from isograd.plugins.reports import describe
 
@@ -61,6 +62,11 @@ class LazyGroup(TyperGroup):
         super().__init__(**attributes)
         for name, (_, summary) in COMMANDS.items():
             self.add_command(TyperCommand(name, help=summary))
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        # Already the list of commands may have warnings.
+        with warnings_shown():
+            return super().main(*args, **options)
 
     def list_commands(self, ctx: Any) -> list[str]:
         self._add_plugins()
@@ -116,6 +122,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit."),
@@ -123,8 +130,16 @@ def _options(
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show where in the program an error arose.")
     ] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="Log to stderr what goes on; twice: in every detail."
+        ),
+    ] = 0,
 ) -> None:
     """What stands before the command."""
+    if verbose:
+        ctx.with_resource(more_shown(verbose))
 
 
 def _load(name: str) -> Any:

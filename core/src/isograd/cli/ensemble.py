@@ -24,7 +24,7 @@ from isograd.cli.folders import (
 from isograd.cli.jobs import Job, cores, train_all
 from isograd.cli.models import Score, Vote, labelled_ballot, score
 from isograd.cli.options import BackendOption, DataOption, RunArgument
-from isograd.cli.output import JsonOption, percent, print_json, print_rows
+from isograd.cli.output import JsonOption, percent, print_json, print_rows, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import IsogradError
 from isograd.runs import RUN_FILE, DataTable, RunFile, find_run
@@ -107,8 +107,8 @@ def ensemble(
     with nullcontext(folder) if folder else new_folder(f"{base.name}-ensemble", out) as folder:
         jobs_asked = _jobs(base, folder, members or (_present(folder) if resume else MEMBERS))
         if not as_json:
-            print(architecture.summary())
-            print(f"\n{len(jobs_asked)} networks of {base.name} on {base.backend}, to {folder}", flush=True)
+            print_text(architecture.summary())
+            print_text(f"\n{len(jobs_asked)} networks of {base.name} on {base.backend}, to {folder}")
         histories = _train(jobs_asked, folder, jobs or cores(), as_json)
     voters = _joined(jobs_asked)
     voters.save(folder / ENSEMBLE)
@@ -168,7 +168,7 @@ def _train(jobs: Sequence[Job], folder: Path, workers: int, as_json: bool) -> li
         if as_json:
             print_json(network=job.folder.name, **event)
         elif event["event"] == "epoch":
-            print(_line(job.folder.name, event), flush=True)
+            print_text(_line(job.folder.name, event))
 
     resume = f"`isograd ensemble {shlex.quote(str(folder))} --resume`"
     try:
@@ -243,16 +243,16 @@ def _report(
             wrong=wrong[:_LISTED],
         )
         return
-    print()
+    print_text()
     decided = [{"network": f"{way} vote", "seed": None, "epoch": None, **row} for way, row in votes.items()]
     print_rows([_cells(row) for row in (*networks, *decided)], as_json)
     if wrong:
-        print(f"\nwhere the {vote.value} vote is wrong on the {split} data, index: right -> given")
+        print_text(f"\nwhere the {vote.value} vote is wrong on the {split} data, index: right -> given")
     for one in wrong[:_LISTED]:
-        print(f"{one['index']}: {one['label']} -> {one['class']}")
+        print_text(f"{one['index']}: {one['label']} -> {one['class']}")
     if len(wrong) > _LISTED:
-        print(f"and {len(wrong) - _LISTED:,} more")
-    print(f"\nensemble: {file}")
+        print_text(f"and {len(wrong) - _LISTED:,} more")
+    print_text(f"\nensemble: {file}")
 
 
 def _wrong(parts: Mapping[str, _Part], vote: Vote) -> tuple[str | None, list[dict[str, Any]]]:

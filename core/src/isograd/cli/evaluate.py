@@ -17,7 +17,7 @@ from isograd.cli.options import (
     Split,
     SplitOption,
 )
-from isograd.cli.output import JsonOption, percent, print_json
+from isograd.cli.output import JsonOption, percent, print_json, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 from isograd.runs import DataTable
@@ -64,7 +64,7 @@ def _evaluate_network(
         if as_json:
             print_json(split=split.value, examples=len(dataset), cost=cost)
         else:
-            print(f"cost {cost:.5g} in {len(dataset):,} examples")
+            print_text(f"cost {cost:.5g} in {len(dataset):,} examples")
         return
     accuracy = network.accuracy(dataset, backend=backend, shifts=shifts)
     errors = round((1 - accuracy) * len(dataset))
@@ -78,7 +78,7 @@ def _evaluate_network(
             cost=cost,
         )
     else:
-        print(
+        print_text(
             f"accuracy {percent(accuracy)} ({errors:,} errors in {len(dataset):,} examples), cost {cost:.4f}"
         )
 
@@ -107,7 +107,7 @@ def _evaluate_ensemble(
         return
     named = {f"network {index}": one for index, one in enumerate(networks)} | {f"{vote.value} vote": decision}
     for name, one in named.items():
-        print(f"{name}: accuracy {percent(one.accuracy)} ({one.errors:,} errors in {n:,} examples)")
+        print_text(f"{name}: accuracy {percent(one.accuracy)} ({one.errors:,} errors in {n:,} examples)")
 
 
 def load_split(data: str | None, split: Split, checkpoint: Path) -> Dataset:

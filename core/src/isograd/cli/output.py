@@ -16,9 +16,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object
 _UNLIMITED = 100_000
 
 
+def print_text(text: str = "") -> None:
+    """A text and the end of its line on stdout, seen at once by whoever reads along."""
+    print(text, flush=True)
+
+
 def print_json(**values: Any) -> None:
     """One JSON object on one line of stdout, seen at once by whoever reads along."""
-    print(json.dumps(plain_data(values), allow_nan=False), flush=True)
+    print_text(json.dumps(plain_data(values), allow_nan=False))
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

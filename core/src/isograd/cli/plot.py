@@ -12,7 +12,7 @@ from isograd.cli.evaluate import load_split
 from isograd.cli.folders import CHECKPOINT, model_file
 from isograd.cli.models import Vote, VoteOption, check_one_network, load_model
 from isograd.cli.options import BackendOption, BestOption, DataOption, Split, SplitOption
-from isograd.cli.output import JsonOption, print_json
+from isograd.cli.output import JsonOption, print_json, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError, UnsupportedError
 
@@ -125,7 +125,7 @@ def plot(
     if as_json:
         print_json(kind=kind.value, file=str(target))
     else:
-        print(target)
+        print_text(str(target))
 
 
 def _by_epoch(kind: Kind, histories: dict[str, History], quantity: Quantity, array: str) -> Figure:

@@ -21,7 +21,7 @@ from isograd.cli.options import (
     Split,
     SplitOption,
 )
-from isograd.cli.output import JsonOption, percent, print_json, print_rows
+from isograd.cli.output import JsonOption, percent, print_json, print_rows, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError
 
@@ -132,13 +132,13 @@ def _show_prediction(
         if as_json:
             print_json(predicted=found.tolist(), label=label)
         else:
-            print(" ".join(f"{value:.6g}" for value in found.reshape(-1).tolist()))
+            print_text(" ".join(f"{value:.6g}" for value in found.reshape(-1).tolist()))
         return
     winner = example.class_name(int(found))
     if as_json:
         print_json(**{"class": winner, "label": label})
     else:
-        print(winner + ("" if label is None else f" (label {label})"))
+        print_text(winner + ("" if label is None else f" (label {label})"))
 
 
 def _show(answer: _Answer, example: Dataset, label: str | None, as_json: bool) -> None:
@@ -153,7 +153,7 @@ def _show(answer: _Answer, example: Dataset, label: str | None, as_json: bool) -
         return
     from rich.progress_bar import ProgressBar
 
-    print(winner + ("" if label is None else f" (label {label})") + "\n")
+    print_text(winner + ("" if label is None else f" (label {label})") + "\n")
     rows: list[dict[str, Any]] = []
     for number, (name, p) in enumerate(zip(names, answer.probabilities, strict=True)):
         votes = {} if answer.votes is None else {"votes": answer.votes[number]}

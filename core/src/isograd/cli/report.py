@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from isograd.cli.folders import CHECKPOINT, HISTORY, write_text
-from isograd.cli.output import percent, print_json
+from isograd.cli.output import percent, print_json, print_text
 from isograd.cli.summary import architecture_data
 from isograd.errors import NonFiniteError
 from isograd.network import Network
@@ -65,12 +65,13 @@ class Report(Callback):
                 **architecture_data(self._network.architecture),
             )
         else:
-            print(f"{self._network.summary()}\n\n{self._run.name} on {self._run.backend}, to {self._folder}")
+            print_text(
+                f"{self._network.summary()}\n\n{self._run.name} on {self._run.backend}, to {self._folder}"
+            )
             if self._run.data.expanded:
-                print("training data: each image and its shifts by one pixel")
+                print_text("training data: each image and its shifts by one pixel")
             for spec in self._run.augmentation():
-                print(f"augmentation: {spec}")
-            sys.stdout.flush()
+                print_text(f"augmentation: {spec}")
         self._show_bar()
 
     def on_chunk(self, progress: Progress) -> None:
@@ -84,7 +85,7 @@ class Report(Callback):
         if self._as_json:
             print_json(event="epoch", **record.to_data())
         else:
-            print(_line(record), flush=True)
+            print_text(_line(record))
         self._show_bar()
 
     def finish(self, history: History) -> None:
@@ -106,10 +107,7 @@ class Report(Callback):
                 checkpoint=checkpoint,
             )
             return
-        print(
-            "\n".join(["", *_result(history), f"{speed:,.0f} images/s", f"checkpoint: {checkpoint}"]),
-            flush=True,
-        )
+        print_text("\n".join(["", *_result(history), f"{speed:,.0f} images/s", f"checkpoint: {checkpoint}"]))
 
     def _show_bar(self) -> None:
         if sys.stderr.isatty():

@@ -13,7 +13,7 @@ import typer
 from isograd.cli.folders import CHECKPOINT, RUNS, made, write_text
 from isograd.cli.jobs import Job, train_all
 from isograd.cli.options import BackendOption
-from isograd.cli.output import JsonOption, percent, print_json, print_rows
+from isograd.cli.output import JsonOption, percent, print_json, print_rows, print_text
 from isograd.cli.threads import one_thread
 from isograd.errors import ArgumentError, IsogradError, UnsupportedError
 from isograd.reproduction.experiments import COLLECTIONS, Experiment, find_experiments
@@ -191,9 +191,9 @@ def _train(jobs: Sequence[Job], workers: int, as_json: bool) -> dict[Path, str]:
         if event["event"] == "epoch":
             accuracy = event["validation_accuracy"]
             shown = "" if accuracy is None else f": validation {percent(accuracy)}"
-            print(f"{name}, epoch {event['epoch']} of {job.run.training.epochs}{shown}", flush=True)
+            print_text(f"{name}, epoch {event['epoch']} of {job.run.training.epochs}{shown}")
         elif event["event"] == "end" and event.get("test_accuracy") is not None:
-            print(f"{name}: test {percent(event['test_accuracy'])}", flush=True)
+            print_text(f"{name}: test {percent(event['test_accuracy'])}")
 
     failed = {
         outcome.job.folder: outcome.error for outcome in train_all(jobs, workers, told) if outcome.error
@@ -281,6 +281,6 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
             )
         print_json(event="report", file=str(out / "report.html"))
         return
-    print()
+    print_text()
     print_rows([dict(zip(HEADINGS, row(result), strict=True)) for result in report.results], as_json)
-    print(f"\nreport: {out / 'report.html'}")
+    print_text(f"\nreport: {out / 'report.html'}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isograd.cli.folders import checkpoint_file
-from isograd.cli.output import JsonOption, percent, print_json
+from isograd.cli.output import JsonOption, percent, print_json, print_text
 from isograd.runs import RunFile, find_run
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _show_run(run: RunFile, as_json: bool) -> None:
     if as_json:
         print_json(run=asdict(run), **architecture_data(architecture))
         return
-    print(architecture.summary())
+    print_text(architecture.summary())
     settings = {
         "init": run.network.init,
         "cost": run.network.cost,
@@ -67,7 +67,7 @@ def _show_run(run: RunFile, as_json: bool) -> None:
         **asdict(run.training),
     }
     settings["data"] = run.data.source
-    print("\n" + ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None))
+    print_text("\n" + ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None))
 
 
 def _show_checkpoint(path: Path, as_json: bool) -> None:
@@ -86,17 +86,17 @@ def _show_checkpoint(path: Path, as_json: bool) -> None:
             **architecture_data(network.architecture),
         )
         return
-    print(network.summary())
-    print(f"\nseed {network.seed}, dtype {network.dtype}, cost {network.architecture.cost!r}")
+    print_text(network.summary())
+    print_text(f"\nseed {network.seed}, dtype {network.dtype}, cost {network.architecture.cost!r}")
     if training is not None:
         stopped = training["stopped"] or "in the middle"
-        print(f"{training['epochs']} epochs trained on {training['backend']}, stopped: {stopped}")
+        print_text(f"{training['epochs']} epochs trained on {training['backend']}, stopped: {stopped}")
         of_classes = network.architecture.cost.targets == "classes"
         for name in ("best_validation", "test"):
             value = training[f"{name}_accuracy" if of_classes else f"{name}_cost"]
             if value is not None:
                 shown = f"accuracy: {percent(value)}" if of_classes else f"cost: {value:.5g}"
-                print(f"{name.replace('_', ' ')} {shown} in epoch {training['best_epoch']}")
+                print_text(f"{name.replace('_', ' ')} {shown} in epoch {training['best_epoch']}")
 
 
 def _training_data(network: Network) -> dict[str, Any] | None:

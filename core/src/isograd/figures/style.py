@@ -95,6 +95,13 @@ def figure_png(figure: Figure) -> bytes:
     return small.getvalue()
 
 
+def figure_svg(figure: Figure) -> bytes:
+    """A figure as an SVG file."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format="svg")
+    return drawn.getvalue()
+
+
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in the format of the file name's ending: png, pdf, svg or another of matplotlib's.
 

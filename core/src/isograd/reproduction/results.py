@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from isograd.pages.fragments import table
 from isograd.reproduction.experiments import Experiment
 from isograd.runs import RunFile
 
@@ -199,6 +200,12 @@ class Report:
     date: str
     versions: Mapping[str, str]
     results: tuple[Result, ...]
+
+    def _repr_html_(self) -> str:
+        """The table of all experiments, for a notebook."""
+        from isograd.reproduction.report import HEADINGS, row
+
+        return table(HEADINGS, [row(result) for result in self.results])
 
     def to_data(self) -> dict[str, Any]:
         """Plain data, with "format" 1."""

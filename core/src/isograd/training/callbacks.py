@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -38,6 +39,13 @@ class Progress:
         How many of the epoch's first steps have `mini_batch_size` rows: all, or all but the last.
     choice : BackendChoice
         The backend that computes the run, and its device.
+    records : tuple of EpochRecord
+        The epochs that are finished, of a resumed run also those before this call.
+    save : callable
+        ``save(path)`` writes the run as it is now to a file, with which it can be resumed, as `checkpoint`
+        does. What a callback keeps of it may be called in a later `on_epoch` too, when the record is in the
+        file; after an epoch's last step and before that it is an ArgumentError. It raises FileAccessError if
+        the file can not be written.
     """
 
     network: Network
@@ -50,6 +58,8 @@ class Progress:
     images_per_second: float
     full_steps: int
     choice: BackendChoice
+    records: tuple[EpochRecord, ...]
+    save: Callable[[str | os.PathLike[str]], None]
 
 
 class Callback:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from numbers import Real
+from pathlib import Path
 
+from isograd.data.files import file_name
 from isograd.errors import ArgumentError, ArgumentTypeError
 
 
@@ -57,6 +60,13 @@ def number(
         bounds += [f"less than {below:g}"] if below != math.inf else []
         raise ArgumentError(f"{name} is {value!r}; expected a finite number {' and '.join(bounds)}".rstrip())
     return result
+
+
+def checked_path(name: str, value: object) -> Path:
+    """A path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentTypeError(f"{name} is {value!r}; expected a path")
+    return Path(file_name(value))
 
 
 def flag(name: str, value: object) -> bool:

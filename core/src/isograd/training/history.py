@@ -87,6 +87,21 @@ class EpochRecord:
         return values
 
 
+def epoch_line(record: EpochRecord) -> str:
+    """An epoch as people read it, on one line."""
+    parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
+    if record.validation_accuracy is not None:
+        parts.append(f"validation accuracy {record.validation_accuracy:.2%}")
+    elif record.validation_cost is not None:
+        parts.append(f"validation cost {record.validation_cost:.5g}")
+    if record.test_accuracy is not None:
+        parts.append(f"test accuracy {record.test_accuracy:.2%}")
+    elif record.test_cost is not None:
+        parts.append(f"test cost {record.test_cost:.5g}")
+    parts.append(f"{record.seconds:.1f} s, {record.images_per_second:,.0f} images/s")
+    return ", ".join(parts)
+
+
 @dataclass
 class History:
     """The epochs of a run, and why it ended.
@@ -188,6 +203,12 @@ class History:
         if not isinstance(data, dict) or data.pop("format", None) != 1:
             raise FileFormatError("history: expected a JSON object with format 1")
         return cls.from_data(data)
+
+    def _repr_html_(self) -> str:
+        """The table of the epochs and, if matplotlib is installed, their curves, for a notebook."""
+        from isograd.training.notebook import history_html
+
+        return history_html(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """The figure of `isograd.figures.plot_history`, written to `path` if one is given.

@@ -22,7 +22,7 @@ from isograd.layers import functions
 from isograd.training import augmentation as augmentations
 from isograd.training import schedules
 from isograd.training.callbacks import Callback, checked_callbacks
-from isograd.training.checks import flag, number, optional_whole, whole
+from isograd.training.checks import checked_path, flag, number, optional_whole, whole
 from isograd.training.images import Images
 from isograd.training.step import StepOptions
 
@@ -224,7 +224,7 @@ def make_plan(
         tested="last" if tested == "last" else "best",
         gradient="native" if gradient == "native" else "symbolic",
         callbacks=checked_callbacks(callbacks),
-        checkpoint=None if checkpoint is None else _checked_path(checkpoint),
+        checkpoint=None if checkpoint is None else checked_path("checkpoint", checkpoint),
         checkpoint_every=optional_whole("checkpoint_every", checkpoint_every, 1),
         max_steps=optional_whole("max_steps", max_steps, 1),
         augmentation=augmentations.checked_augmentation(augmentation),
@@ -334,12 +334,6 @@ def _checked_eta(eta: object) -> schedules.Eta:
     if isinstance(eta, str):
         return functions.lookup("schedule", eta, "eta")
     return eta if callable(eta) else number("eta", eta, above=0)
-
-
-def _checked_path(path: object) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentTypeError(f"checkpoint is {path!r}; expected a path")
-    return Path(path)
 
 
 def _fits(name: str, value: float, dtype: str) -> None:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from isograd.training.callbacks import Callback, Progress
-from isograd.training.history import EpochRecord
+from isograd.training.history import EpochRecord, epoch_line
 
 
 class ProgressBar(Callback):
@@ -48,14 +48,4 @@ class ProgressBar(Callback):
         )
 
     def on_epoch(self, record: EpochRecord) -> None:
-        parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
-        if record.validation_accuracy is not None:
-            parts.append(f"validation accuracy {record.validation_accuracy:.2%}")
-        elif record.validation_cost is not None:
-            parts.append(f"validation cost {record.validation_cost:.5g}")
-        if record.test_accuracy is not None:
-            parts.append(f"test accuracy {record.test_accuracy:.2%}")
-        elif record.test_cost is not None:
-            parts.append(f"test cost {record.test_cost:.5g}")
-        parts.append(f"{record.seconds:.1f} s, {record.images_per_second:,.0f} images/s")
-        self._bar.console.print(", ".join(parts), highlight=False, soft_wrap=True)
+        self._bar.console.print(epoch_line(record), highlight=False, soft_wrap=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,12 +17,14 @@ from isograd.backend import Array, Executable
 from isograd.backend_choice import BackendChoice
 from isograd.compilation import compile_cached, compiled_functions
 from isograd.data import Dataset
+from isograd.errors import ArgumentError
 from isograd.evaluation import Evaluator, mean_cost, on_device
 from isograd.training import checkpoint
 from isograd.training.callbacks import Progress, any_stop, chunk_ends, measurements
+from isograd.training.checks import checked_path
 from isograd.training.diagnosis import FailedChunk, diagnose
 from isograd.training.draws import Chunk, draw, epoch_order, steps_that_fit
-from isograd.training.history import EpochRecord, History, Stopped
+from isograd.training.history import EpochRecord, History, Stopped, epoch_line
 from isograd.training.interrupts import DeferredInterrupt
 from isograd.training.plan import Plan
 from isograd.training.state import (
@@ -45,6 +49,8 @@ from isograd.training.step import (
 
 if TYPE_CHECKING:
     from isograd.network import Network
+
+logger = logging.getLogger(__name__)
 
 Hook = Literal["on_start", "on_chunk"]
 
@@ -132,6 +138,10 @@ class Run:
         network, now = self._network, self._now
         network.training = None
         network.adopt(evaluated(network.architecture, now.arrays))
+        logger.info(
+            "training on %s from epoch %d of %d, step %d of %d",
+            *(self._backend.name, now.epoch, self._plan.epochs, now.step, self._plan.steps),
+        )
         with DeferredInterrupt() as interrupt:
             asked = self._tell("on_start", 0.0)
             now.history.stopped = self._reason(asked, interrupt)
@@ -142,6 +152,7 @@ class Run:
                     self._save()
             self._save()
         network.training = now
+        logger.info("stopped: %s", now.history.stopped)
         if now.history.stopped in ("interrupted", "early stopping") and now.best is not None:
             network.adopt(now.best)
         return History(list(now.history.epochs), now.history.stopped)
@@ -186,6 +197,10 @@ class Run:
         if self._left is not None:
             self._left -= chunk.steps
         self._network.adopt(evaluated(self._network.architecture, arrays))
+        logger.debug(
+            "epoch %d: steps %d to %d of %d in %.3f s, cost %.6g",
+            *(now.epoch, chunk.first_step, now.step, self._plan.steps, seconds, mean_cost(outputs["cost"])),
+        )
         asked = self._tell("on_chunk", mean_cost(outputs["cost"]))
         if now.step == self._plan.steps:
             asked = self._finish_epoch(mean_cost(outputs["cost"])) or asked
@@ -254,6 +269,7 @@ class Run:
         if is_best and record.score is not None:
             now.best = evaluated(self._network.architecture, now.arrays)
         now.history.epochs.append(record)
+        logger.info("%s", epoch_line(record))
         now.epoch, now.step, now.cost_sum, now.seconds = now.epoch + 1, 0, 0.0, 0.0
         return any_stop([callback.on_epoch(record) for callback in plan.callbacks])
 
@@ -285,6 +301,8 @@ class Run:
             images_per_second=_rate(images, now.seconds),
             full_steps=plan.full_steps,
             choice=self._choice,
+            records=tuple(now.history.epochs),
+            save=self._save_as,
         )
 
     def _latest_eta(self) -> float:
@@ -300,6 +318,16 @@ class Run:
     def _save(self) -> None:
         if self._plan.checkpoint is not None:
             checkpoint.write(self._plan.checkpoint, self._network, self._now)
+
+    def _save_as(self, path: str | os.PathLike[str]) -> None:
+        """What callbacks save with."""
+        now = self._now
+        if now.step == self._plan.steps:
+            raise ArgumentError(
+                f"epoch {now.epoch} is not evaluated yet; expected to save in on_epoch instead"
+            )
+        checkpoint.prepare(checked_path("path", path), self._network, self._plan)
+        checkpoint.write(path, self._network, now)
 
     def _move(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Array]:
         return on_device(arrays, self._choice)

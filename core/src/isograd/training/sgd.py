@@ -13,12 +13,14 @@ from isograd.errors import ArgumentError
 from isograd.training import checkpoint
 from isograd.training.checks import flag, optional_whole
 from isograd.training.history import History
+from isograd.training.notebook import NotebookProgress, in_notebook
 from isograd.training.plan import Plan
 from isograd.training.run import Run
 from isograd.training.state import TrainingState
 
 if TYPE_CHECKING:
     from isograd.network import Network
+    from isograd.training.progress import ProgressBar
 
 
 def train(
@@ -32,9 +34,7 @@ def train(
 ) -> History:
     """Carry out a plan; raises as `Network.SGD` documents."""
     before = _state_to_resume(network, plan) if flag("resume", resume) else None
-    # A program without a console has no error stream.
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    shown = terminal if progress is None else flag("progress", progress)
+    shown = _somebody_watches() if progress is None else flag("progress", progress)
     threads = optional_whole("threads", threads, 1)
     if plan.checkpoint is not None:
         checkpoint.prepare(plan.checkpoint, network, plan)
@@ -43,11 +43,21 @@ def train(
         if threads is not None:
             stack.enter_context(choice.backend.limit_threads(threads))
         if shown:
-            from isograd.training.progress import ProgressBar
-
-            bar = stack.enter_context(ProgressBar())
-            plan = replace(plan, callbacks=(*plan.callbacks, bar))
+            plan = replace(plan, callbacks=(*plan.callbacks, stack.enter_context(_bar())))
         return Run(network, plan, choice, before).train()
+
+
+def _somebody_watches() -> bool:
+    # A program without a console has no error stream.
+    return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _bar() -> ProgressBar | NotebookProgress:
+    if in_notebook():
+        return NotebookProgress()
+    from isograd.training.progress import ProgressBar
+
+    return ProgressBar()
 
 
 def _state_to_resume(network: Network, plan: Plan) -> TrainingState:

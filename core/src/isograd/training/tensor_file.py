@@ -44,7 +44,7 @@ def write(path: Path, document: Mapping[str, Any], arrays: Arrays) -> None:
     # asarray: ascontiguousarray would give a number an axis.
     tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = safetensors.numpy.save(tensors, {"isograd": text, "digest": _digest(text, tensors)})
-    _replace(path, content)
+    replace_file(path, content)
 
 
 def check_writable(path: Path) -> None:
@@ -57,7 +57,7 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise FileAccessError(f"{path}: is a folder; expected the name of a file")
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     try:
         temporary.touch()
         temporary.unlink()
@@ -156,14 +156,16 @@ def _digest(text: str, arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
+    """The name of a new file in the same folder."""
     return path.with_name(f".isograd-{secrets.token_hex(8)}.tmp")
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file of any kind whole, or leave what was there; raises as `write`."""
     # Through a symbolic link, so that the link stays one.
     target = Path(os.path.realpath(path))
-    temporary = _temporary(target)
+    temporary = temporary_name(target)
     try:
         try:
             with open(temporary, "xb") as file:

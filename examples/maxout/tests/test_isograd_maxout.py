@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from isograd.cli.app import app
 from isograd.errors import ArgumentError
 from isograd.graph.reference import evaluate
 from isograd.layers import from_toml, to_toml
-from isograd_maxout import Huber, Maxout
+from isograd_maxout.huber import Huber
+from isograd_maxout.maxout import Maxout
 
 BACKENDS = list(plugins.backend_descriptors())
 RUN = """
@@ -85,6 +88,11 @@ def test_a_run_file_names_them_on_every_backend(
     costs = [line["cost"] for line in lines if line["event"] == "epoch"]
     assert len(costs) == 8
     assert costs[-1] < costs[0] / 2
+
+
+def test_the_plugin_itself_imports_nothing_heavy() -> None:
+    code = "import sys, isograd_maxout.plugin; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.parametrize("wrong", [{"n_out": 0}, {"n_out": 2, "pieces": 0}, {"n_out": 1.5}])

@@ -9,6 +9,7 @@ import pytest
 PACKAGES = [
     "isograd",
     "isograd.data",
+    "isograd.embedding",
     "isograd.evaluation",
     "isograd.figures",
     "isograd.graph",
@@ -16,6 +17,7 @@ PACKAGES = [
     "isograd.plugins",
     "isograd.reproduction",
     "isograd.runs",
+    "isograd.symbolic",
     "isograd.training",
 ]
 

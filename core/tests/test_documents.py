@@ -74,6 +74,24 @@ def test_the_graph_example_of_the_readme_runs() -> None:
     exec(compile(example, "README.md", "exec"), {"print": lambda text: str(text)})
 
 
+def test_the_page_on_the_symbolic_interface_runs_from_its_top_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (ROOT / "docs" / "symbolic.md").read_text(encoding="utf-8")
+    monkeypatch.delenv("ISOGRAD_BACKEND", raising=False)
+    descriptor = BackendDescriptor(
+        "reference", "for tests", ReferenceBackend, dtypes=("float32",), priority=10**6
+    )
+    printed: list[object] = []
+    names = {"print": lambda *values: printed.extend(values)}
+    with plugins.registered(descriptor):
+        for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+            exec(compile(block, "symbolic.md", "exec"), names)
+    first, last, right, _ = printed
+    assert last < first
+    assert right > 0.9
+
+
 def test_the_example_of_the_page_on_ensembles_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8"), re.DOTALL

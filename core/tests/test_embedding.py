@@ -37,7 +37,7 @@ def test_the_graph_of_training_takes_masks_and_updates_the_state() -> None:
 
 @pytest.mark.parametrize("shape", [(), (0, 4), (5, 3)])
 def test_a_batch_that_does_not_fit_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match="^x has "):
+    with pytest.raises(ShapeError, match=r"^x has "):
         batch_function(network().architecture, shape, "train")
 
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from isograd import (
     AveragePool,
@@ -190,6 +191,24 @@ def test_tied_weights_are_one_parameter() -> None:
     module.get_submodule("1").weight = module.get_submodule("0").weight
     module(torch.ones(2, 3)).sum().backward()
     assert len(list(module.parameters())) == 5
+
+
+class Doubled(torch.nn.Module):
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return 2 * weight
+
+
+def test_a_parametrised_weight_is_what_it_amounts_to() -> None:
+    net = Network([Softmax(2, bias=False, weight_init="n_in")], (3,))
+    module, x = as_module(net), torch.ones(2, 3)
+    before = module(x)
+    parametrize.register_parametrization(module.get_submodule("0"), "weight", Doubled())
+    assert torch.equal(module(x), 2 * before)
+    with pytest.raises(ArgumentError, match=r"trained: 0.weight is missing"):
+        load_into(net, module)
+    parametrize.remove_parametrizations(module.get_submodule("0"), "weight")
+    load_into(net, module)
+    assert torch.equal(as_module(net)(x), 2 * before)
 
 
 def test_threads_evaluate_side_by_side() -> None:

@@ -16,6 +16,7 @@ from isograd import grad, variable
 from isograd import graph as G
 from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, ShapeError
 from isograd.graph.reference import call
+from isograd.interpreter import Interpreter
 from isograd.symbolic import CompiledFunction, State
 from isograd.testing import ReferenceBackend
 
@@ -87,6 +88,24 @@ def test_no_array_is_shared_with_the_caller() -> None:
     for array in first:
         array[:] = 10
     np.testing.assert_array_equal(step([1, 1])[1], [1, 1])
+
+
+class Passing(ReferenceBackend):
+    """It hands on what it is given, as the contract allows."""
+
+    executables = Interpreter
+
+    def compile(self, function: G.Function, device: str) -> Any:
+        return Interpreter(function, device, lambda node, *operands: operands[0])
+
+
+def test_no_array_is_shared_where_a_backend_hands_on_what_it_is_given() -> None:
+    x = np.ones(2, "float32")
+    step = isograd.function([X], [X, W], {W: X}, state={W: [3, 4]}, backend=Passing())
+    for array in step(x):
+        array[:] = 7
+    x[:] = 8
+    np.testing.assert_array_equal(step.state["w"], [1, 1])
 
 
 def test_calls_from_several_threads_lose_no_update() -> None:

@@ -145,10 +145,14 @@ class CompiledFunction:
             message names it. The state is as it was.
         """
         backend, device = self.state.choice
-        inputs = {
-            name: backend.to_device(_fitting(self.function.inputs[name], value), device)
+        fitting = {
+            name: _fitting(self.function.inputs[name], value)
             for name, value in self._bound(values, named).items()
         }
+        if self.function.updates:
+            # The new state may be an input itself, in the memory of the caller's array.
+            fitting = {name: array.copy() for name, array in fitting.items()}
+        inputs = {name: backend.to_device(array, device) for name, array in fitting.items()}
         outputs = self._run(inputs)
         made = {name: np.array(backend.to_host(array)) for name, array in outputs.items()}
         if isinstance(self._form, Tensor):

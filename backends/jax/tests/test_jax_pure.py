@@ -19,9 +19,11 @@ from isograd import (
     Dataset,
     Dropout,
     FullyConnected,
+    MaxPool,
     Network,
     Softmax,
 )
+from isograd import graph as G
 from isograd.embedding import INPUT, OUTPUT, batch_function
 from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, ShapeError, UnsupportedError
 from isograd.training.draws import epoch_order
@@ -134,8 +136,6 @@ def test_vmap_over_examples_and_over_parameters(branching: Network) -> None:
 
 
 def test_gradients_of_examples_one_by_one_add_up_to_that_of_the_batch(branching: Network) -> None:
-    from isograd import graph as G
-
     params, state, apply = as_function(branching)
     x = jnp.asarray(batch(4))
 
@@ -148,6 +148,34 @@ def test_gradients_of_examples_one_by_one_add_up_to_that_of_the_batch(branching:
     wanted = dict(zip(params, G.grad(total, [function.state[path] for path in params]), strict=True))
     found = {path: np.asarray(array.sum(0)) for path, array in each.items()}
     agree(found, wanted, {INPUT: batch(4), **branching.checked_arrays()}, ARITHMETIC)
+
+
+def test_gradients_of_gradients_are_those_of_the_graph() -> None:
+    """The gradient of a penalty on the input's gradient, through what has derivatives of isograd's own."""
+    layers = [
+        Convolution(2, window=2, activation="softplus"),
+        MaxPool(window=2),
+        FullyConnected(4, activation="relu"),
+        FullyConnected(3, activation=lambda z: G.maximum(z, 0.5 * z) + G.logsumexp(z, axes=1).reshape(-1, 1)),
+        Softmax(3, weight_init="n_in"),
+    ]
+    net = Network(layers, (1, 5, 5), seed=1, init="n_in", dtype="float64")
+    data = np.random.default_rng(0).normal(size=(2, 1, 5, 5))
+    function = batch_function(net.architecture, data.shape, "evaluate")
+    slope = G.grad(G.tanh(function.outputs[OUTPUT]).sum(), function.inputs[INPUT])
+    paths = [path for path in net.parameters if path != "4.bias"]
+    wanted = dict(
+        zip(paths, G.grad((slope * slope).sum(), [function.state[path] for path in paths]), strict=True)
+    )
+    with jax.enable_x64(True):
+        params, state, apply = as_function(net)
+
+        def penalty(params: Any) -> Any:
+            return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.tanh(apply(params, state, x)[0])))(data) ** 2)
+
+        gradients = jax.jit(jax.grad(penalty))(params)
+    found = {path: np.asarray(gradients[path]) for path in paths}
+    agree(found, wanted, {INPUT: data, **net.checked_arrays()}, ARITHMETIC)
 
 
 def test_dropout_is_a_function_of_the_key_alone() -> None:

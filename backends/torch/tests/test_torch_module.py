@@ -23,9 +23,11 @@ from isograd import (
     Dropout,
     Flatten,
     FullyConnected,
+    MaxPool,
     Network,
     Softmax,
 )
+from isograd import graph as G
 from isograd.embedding import INPUT, OUTPUT, batch_function
 from isograd.errors import ArgumentError, ArgumentTypeError, IsogradError, ShapeError
 from isograd.training.draws import epoch_order
@@ -191,6 +193,31 @@ def test_tied_weights_are_one_parameter() -> None:
     module.get_submodule("1").weight = module.get_submodule("0").weight
     module(torch.ones(2, 3)).sum().backward()
     assert len(list(module.parameters())) == 5
+
+
+def test_gradients_of_gradients_are_those_of_the_graph() -> None:
+    """The gradient of a penalty on the input's gradient, through what has derivatives of isograd's own."""
+    layers = [
+        Convolution(2, window=2, activation="softplus"),
+        MaxPool(window=2),
+        FullyConnected(4, activation="relu"),
+        FullyConnected(3, activation=lambda z: G.maximum(z, 0.5 * z) + G.logsumexp(z, axes=1).reshape(-1, 1)),
+        Softmax(3, weight_init="n_in"),
+    ]
+    net = Network(layers, (1, 5, 5), seed=1, init="n_in", dtype="float64")
+    data = np.random.default_rng(0).normal(size=(2, 1, 5, 5))
+    function = batch_function(net.architecture, data.shape, "evaluate")
+    slope = G.grad(G.tanh(function.outputs[OUTPUT]).sum(), function.inputs[INPUT])
+    paths = [path for path in net.parameters if path != "4.bias"]
+    wanted = dict(
+        zip(paths, G.grad((slope * slope).sum(), [function.state[path] for path in paths]), strict=True)
+    )
+    module, x = as_module(net).eval(), torch.tensor(data, requires_grad=True)
+    (gradient,) = torch.autograd.grad(torch.tanh(module(x)).sum(), x, create_graph=True)
+    (gradient * gradient).sum().backward()
+    parameters: Any = dict(module.named_parameters())
+    found = {path: parameters[path].grad.numpy() for path in paths}
+    agree(found, wanted, {INPUT: data, **net.checked_arrays()}, ARITHMETIC)
 
 
 class Doubled(torch.nn.Module):

@@ -67,8 +67,8 @@ class NetworkModule(nn.Module):
     PyTorch's generator of the device, and buffers such as running means take their new values. In mode eval()
     the network is what isograd evaluates. Keys of the `state_dict` are isograd's paths, "0.weight".
 
-    The derivatives are those of isograd's conventions (relu'(0) = 0, ties share). They have none themselves:
-    what needs a second one, such as a gradient penalty, is refused by PyTorch where a layer has them.
+    The derivatives are those of isograd's conventions (relu'(0) = 0, ties share), and have derivatives
+    themselves.
 
     Raises
     ------

@@ -53,9 +53,7 @@ class State(Mapping[str, npt.NDArray[Any]]):
         If a key is no variable, two have one name, or a value does not fit; the message names it.
     """
 
-    def __init__(
-        self, initial: Mapping[Tensor, npt.ArrayLike], *, backend: str | Backend | None = None
-    ) -> None:
+    def __init__(self, initial: Mapping[Tensor, Any], *, backend: str | Backend | None = None) -> None:
         if not isinstance(initial, Mapping):
             raise ArgumentTypeError(
                 f"state is a {type(initial).__name__}; expected a mapping of variables to arrays, or a State"
@@ -195,7 +193,7 @@ def function(
     outputs: Outputs,
     updates: Updates = (),
     *,
-    state: Mapping[Tensor, npt.ArrayLike] | State | None = None,
+    state: Mapping[Tensor, Any] | State | None = None,
     backend: str | Backend | None = None,
 ) -> CompiledFunction:
     """Compile graph to a function of arrays: what `theano.function` is in Theano.

@@ -127,6 +127,18 @@ def test_the_graph_example_of_the_readme_runs() -> None:
 
 
 @pytest.mark.usefixtures("reference_by_default")
+def test_the_page_on_the_symbolic_interface_runs_from_its_top_to_its_end() -> None:
+    page = (ROOT / "docs" / "symbolic.md").read_text(encoding="utf-8")
+    printed: list[object] = []
+    names = {"print": lambda *values: printed.extend(values)}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "symbolic.md", "exec"), names)
+    first, last, right, _ = printed
+    assert last < first
+    assert right > 0.9
+
+
+@pytest.mark.usefixtures("reference_by_default")
 def test_the_example_of_the_page_on_ensembles_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8"), re.DOTALL

@@ -18,7 +18,7 @@ from isograd.testing import ReferenceBackend
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [*ROOT.glob("core/src/**/*.py"), *ROOT.glob("backends/*/src/**/*.py")]
 # What is asked to print: the command line's output and log, and the chapter's program in its own words.
-MAY_PRINT = ("isograd/cli/output.py", "isograd/cli/log.py", "isograd/network3.py")
+MAY_PRINT = ("isograd/cli/output.py", "isograd/cli/log.py", "isograd/network3/network.py")
 
 
 def prints(source: str) -> Iterator[int]:

@@ -9,6 +9,7 @@ import pytest
 PACKAGES = [
     "isograd",
     "isograd.data",
+    "isograd.embedding",
     "isograd.evaluation",
     "isograd.figures",
     "isograd.graph",
@@ -17,6 +18,7 @@ PACKAGES = [
     "isograd.plugins",
     "isograd.reproduction",
     "isograd.runs",
+    "isograd.symbolic",
     "isograd.training",
 ]
 

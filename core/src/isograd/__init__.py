@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from isograd.network import Network
     from isograd.plugins import hookimpl
+    from isograd.symbolic import function
     from isograd.training import Callback, History
 
 __version__ = "0.1.0"
@@ -70,6 +71,7 @@ _HOMES = {
     ),
     "isograd.network": ("Network",),
     "isograd.plugins": ("hookimpl",),
+    "isograd.symbolic": ("function",),
     "isograd.training": ("Callback", "History"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -103,6 +105,7 @@ __all__ = [
     "Tensor",
     "__version__",
     "choose_backend",
+    "function",
     "grad",
     "hookimpl",
     "load_dataset",

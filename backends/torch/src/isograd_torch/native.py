@@ -1,7 +1,8 @@
 """Operations for PyTorch's own differentiation whose derivative would otherwise depart from the conventions.
 
 Each is PyTorch's operation forward; backward it is the row of isograd's table of conventions (ties, kinks,
-NaN and infinities). What is not here has the specified derivative in PyTorch already.
+NaN and infinities), in operations that PyTorch differentiates again. What is not here has the specified
+derivative in PyTorch already.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
 
 class _Relu(torch.autograd.Function):
@@ -23,7 +23,6 @@ class _Relu(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
         (y,) = ctx.saved_tensors
         return torch.where(y > 0, g, 0)
@@ -38,7 +37,6 @@ class _Softplus(torch.autograd.Function):
         return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
         (x,) = ctx.saved_tensors
         return g * torch.sigmoid(x)
@@ -54,7 +52,6 @@ class _Extremum(torch.autograd.Function):
         return torch.maximum(a, b) if sign > 0 else torch.minimum(a, b)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
         a, b = ctx.saved_tensors
         larger, smaller = (a, b) if ctx.sign > 0 else (b, a)
@@ -69,17 +66,17 @@ class _LogSumExp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
-        y = torch.logsumexp(x, axes, keepdim=True)
+        y = torch.logsumexp(x, axes)
+        # The result itself: PyTorch would take another tensor for a constant in a second derivative.
         ctx.save_for_backward(x, y)
-        ctx.axes = axes
-        return y.squeeze(axes)
+        ctx.shape = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))
+        return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor, None]:
         x, y = ctx.saved_tensors
-        shift = torch.where(y == -torch.inf, 0, y)
-        return torch.exp(x - shift) * g.reshape(y.shape), None
+        shift = torch.where(y == -torch.inf, 0, y).reshape(ctx.shape)
+        return torch.exp(x - shift) * g.reshape(ctx.shape), None
 
 
 class _ReduceMax(torch.autograd.Function):
@@ -94,7 +91,6 @@ class _ReduceMax(torch.autograd.Function):
         return y.squeeze(axes)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor, None]:
         x, y = ctx.saved_tensors
         maxima = x == y
@@ -116,7 +112,6 @@ class _MaxPool(torch.autograd.Function):
         return maxima, index
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, g: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         x, index = ctx.saved_tensors
         made = torch.ops.aten.max_pool2d_with_indices_backward(

@@ -13,6 +13,7 @@ PACKAGES = [
     "isograd.figures",
     "isograd.graph",
     "isograd.layers",
+    "isograd.onnx",
     "isograd.plugins",
     "isograd.reproduction",
     "isograd.runs",

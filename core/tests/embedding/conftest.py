@@ -41,6 +41,7 @@ def run_onnx(library: Callable[[str], Any]) -> Callable[..., Run]:
     It lacks some operators in double precision; such a model goes to the evaluator that specifies ONNX.
     """
     runtime, reference = library("onnxruntime"), library("onnx.reference")
+    double = library("onnx").TensorProto.DOUBLE
     lacks = library("onnxruntime.capi.onnxruntime_pybind11_state").NotImplemented
 
     def load(model: Any, *, optimised: bool = True) -> Run:
@@ -53,6 +54,8 @@ def run_onnx(library: Callable[[str], Any]) -> Callable[..., Run]:
         try:
             session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except lacks:
+            if double not in {value.type.tensor_type.elem_type for value in model.graph.value_info}:
+                raise
             session = reference.ReferenceEvaluator(model)
             inputs, outputs = session.input_names, session.output_names
         else:

@@ -177,6 +177,88 @@ def test_an_unregistered_function_exports_and_only_its_name_is_missing(subject: 
     hold_outputs(net, run_onnx(made)({"input": x}), x, subject)
 
 
+def beside_ones(x: G.Tensor) -> G.Tensor:
+    return G.concat(x, G.broadcast_to(G.constant([[1.0, 2.0]], x.dtype), (x.shape[0], 2)), axis=1)
+
+
+def halves_beside_ones(x: G.Tensor) -> G.Tensor:
+    rows = x.shape[0]
+    ones = G.broadcast_to(G.constant([1.0], x.dtype), (2 * rows, 1))
+    return G.concat(x.reshape(2 * rows, 3), ones, axis=1).reshape(rows, 8)
+
+
+def halves(x: G.Tensor) -> G.Tensor:
+    rows = x.shape[0]
+    return (x.reshape(2 * rows, 3) * G.iota(shape=(2 * rows, 3), axis=1, dtype=x.dtype)).reshape(rows, 6)
+
+
+def columns_in_another_order(x: G.Tensor) -> G.Tensor:
+    return G.gather(x.transpose(), G.constant([5, 0, 0, 3, 2, 1])).transpose()
+
+
+def columns_added_up(x: G.Tensor) -> G.Tensor:
+    return G.scatter_add(x.transpose(), G.constant([1, 0, 1, 3, 1, 0]), size=4).transpose()
+
+
+def each_ones_own_products(x: G.Tensor) -> G.Tensor:
+    matrices = x.reshape(x.shape[0], 2, 3)
+    return (matrices @ matrices.transpose(0, 2, 1)).reshape(x.shape[0], 4)
+
+
+def spread_out(x: G.Tensor) -> G.Tensor:
+    return G.pad(x, low=(0, 1), high=(0, 2), interior=(0, 2), value=1.5)[:, 1::2]
+
+
+def pixels_back_in_their_places(x: G.Tensor) -> G.Tensor:
+    image = x.reshape(x.shape[0], 1, 2, 3)
+    index = G.max_pool2d_index(image, window=2, stride=1)
+    whole = G.unpool2d(G.pool_gather2d(image, index), index, input_size=(2, 3))
+    return (whole + G.sum_pool2d_t(image, window=1, stride=1, input_size=(2, 3))).reshape(x.shape[0], 6)
+
+
+def upsampled(x: G.Tensor) -> G.Tensor:
+    image = x.reshape(x.shape[0], 1, 2, 3)
+    filters = G.constant(np.arange(4.0).reshape(1, 1, 2, 2), x.dtype)
+    return G.conv2d_dx(image, filters, input_size=(4, 7), stride=2).reshape(x.shape[0], 28)
+
+
+ROW_BY_ROW = [
+    beside_ones,
+    halves_beside_ones,
+    halves,
+    columns_in_another_order,
+    columns_added_up,
+    each_ones_own_products,
+    spread_out,
+    pixels_back_in_their_places,
+    upsampled,
+]
+
+
+@dataclass(frozen=True, repr=False)
+class Function(Layer):
+    """A function of the rows, as a layer with an output of any size."""
+
+    function: Any
+
+    def output_shape(self, input_shape: Any) -> Any:
+        return self.function(G.variable("x", (1, *input_shape))).shape[1:]
+
+    def build(self, inputs: Any, params: Any, state: Any, mode: Any, masks: Any) -> Any:
+        return (self.function(inputs[0]),), {}
+
+
+@pytest.mark.parametrize("function", ROW_BY_ROW)
+def test_shapes_follow_the_number_of_examples_wherever_the_graph_has_them(
+    function: Any, subject: Any, run_onnx: Run
+) -> None:
+    net = Network([Function(function), Softmax(3, weight_init="n_in")], (6,), 2)
+    run = run_onnx(network_model(net, input_dtype="uint8", scale=SCALE))
+    for rows in (1, 2, 5):
+        x = images(net, rows, rows)
+        hold_outputs(net, run({"input": x}), x, subject)
+
+
 MIXING: dict[str, tuple[Callable[[G.Tensor], G.Tensor], str]] = {
     "mean over the batch": (lambda x: x + x.mean(0, keepdims=True), "reduce_sum works along axis 0"),
     "products of rows": (lambda x: (x @ x.transpose()) @ x, "two axes"),

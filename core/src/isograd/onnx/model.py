@@ -7,18 +7,19 @@ from typing import Any
 
 from isograd import __version__
 from isograd.errors import UnsupportedError
+from isograd.graph.function import check_array
 from isograd.graph.tensor import Array, Tensor
 from isograd.onnx.graph import OnnxGraph, library
 from isograd.onnx.lowering import LOWERINGS
-from isograd.onnx.operations import Operation, Owner, for_any_rows
+from isograd.onnx.operations import Operation, Owner, for_any_rows, static
 
 # The oldest operator set in which every reduction takes its axes as an input and ScatterND adds. ONNX Runtime
 # reads it from release 1.14 on, of 2023; a newer set would exclude runtimes and gain nothing.
 OPSET = 18
 # Of the ONNX release that brought that operator set, 1.13: what such runtimes can read.
 IR_VERSION = 8
-# A model is one protocol buffer, which can not be larger.
-MAX_BYTES = 2**31 - 1
+# A model is one protocol buffer, of less than 2**31 bytes; the rest is for the graph.
+MAX_BYTES = 2**31 - 2**24
 
 # From a number of rows to the tensors that become outputs: by name, each with the owner of its nodes.
 Build = Callable[[int], Mapping[str, tuple[Owner, Tensor]]]
@@ -53,6 +54,8 @@ def graph_model(
     UnsupportedError
         If onnx is not installed, a primitive can not be expressed in ONNX, the graph depends on the number of
         rows in another way than by sizes in proportion to it, or the arrays are too large for one model.
+    ShapeError, ArgumentTypeError
+        If an array is not of its variable's shape or dtype.
     """
     onnx, graph = library(), OnnxGraph()
     results = _operations(build)
@@ -115,6 +118,7 @@ def _in_order(results: list[Operation]) -> list[Operation]:
 def _lower(graph: OnnxGraph, op: Operation, arrays: Mapping[str, Array]) -> None:
     if op.primitive == "variable":
         if _is_array(op, arrays):
+            check_array(f"arrays: {_name(op)}", arrays[_name(op)], tuple(static(op.shape)), op.dtype)
             graph.initializers[_name(op)] = arrays[_name(op)]
         graph.give(op, _name(op))
     elif op.primitive == "constant":

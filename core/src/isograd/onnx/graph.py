@@ -46,14 +46,14 @@ class OnnxGraph:
     ----------
     nodes : list of NodeProto
     initializers : dict of name to ndarray
-    infos : list of ValueInfoProto
+    infos : dict of name to ValueInfoProto
         The shape of every operation's value.
     """
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.initializers: dict[str, Array] = {}
-        self.infos: list[Any] = []
+        self.infos: dict[str, Any] = {}
         self._helper = library().helper
         self._values: dict[Operation, Value] = {}
         self._constants: dict[Any, str] = {}
@@ -71,7 +71,7 @@ class OnnxGraph:
         value = result if isinstance(result, Value) else Value(result, op.shape)
         self._values[op] = value
         if self.nodes and value.name in self.nodes[-1].output:
-            self.infos.append(self.info(value.name, op.dtype, value.shape))
+            self.infos[value.name] = self.info(value.name, op.dtype, value.shape)
 
     def info(self, name: str, dtype: str, shape: Sizes) -> Any:
         """A ValueInfoProto; the batch is the symbol "batch", or "N*batch"."""

@@ -8,7 +8,7 @@ from typing import Any
 from isograd import __version__
 from isograd.errors import UnsupportedError
 from isograd.graph.function import check_array
-from isograd.graph.tensor import Array, Tensor
+from isograd.graph.tensor import Array, Tensor, topological
 from isograd.onnx.graph import OnnxGraph, library
 from isograd.onnx.lowering import LOWERINGS
 from isograd.onnx.operations import Operation, Owner, for_any_rows, static
@@ -60,7 +60,7 @@ def graph_model(
     onnx, graph = library(), OnnxGraph()
     results = _operations(build)
     wanted = {name: results[name] for name in (results if outputs is None else outputs)}
-    operations = _in_order(list(wanted.values()))
+    operations = topological(wanted.values())
     _check_size(sum(arrays[_name(op)].nbytes for op in operations if _is_array(op, arrays)))
     for op in operations:
         _lower(graph, op, arrays)
@@ -73,7 +73,7 @@ def graph_model(
         [graph.info(_name(op), op.dtype, op.shape) for op in sorted(inputs, key=_name)],
         [graph.info(name, op.dtype, op.shape) for name, op in wanted.items()],
         [onnx.numpy_helper.from_array(array, name) for name, array in graph.initializers.items()],
-        value_info=graph.infos,
+        value_info=list(graph.infos.values()),
     )
     model = onnx.helper.make_model(
         made,
@@ -97,22 +97,6 @@ def _operations(build: Build) -> dict[str, Operation]:
 
     operations = for_any_rows(graph)
     return dict(zip(names, operations, strict=True))
-
-
-def _in_order(results: list[Operation]) -> list[Operation]:
-    """Every operation that the results depend on, each after its operands."""
-    order: dict[Operation, None] = {}
-    stack = [(op, False) for op in reversed(results)]
-    while stack:
-        op, expanded = stack.pop()
-        if op in order:
-            continue
-        if expanded:
-            order[op] = None
-        else:
-            stack.append((op, True))
-            stack.extend((x, False) for x in reversed(op.inputs))
-    return list(order)
 
 
 def _lower(graph: OnnxGraph, op: Operation, arrays: Mapping[str, Array]) -> None:

@@ -41,6 +41,10 @@ def test_the_proof_that_rows_do_not_mix_knows_every_primitive() -> None:
     assert APART | COMBINED.keys() == PRIMITIVES.keys() | {"constant", "variable"}
 
 
+def test_all_can_be_exported_but_the_one_that_sums_over_the_batch() -> None:
+    assert PRIMITIVES.keys() - OPERATORS.keys() == {"conv2d_dw"}
+
+
 @pytest.mark.parametrize(("name", "dtype"), PAIRS)
 @given(data=st.data(), seed=SEEDS)
 @FEW

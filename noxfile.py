@@ -118,7 +118,8 @@ def embedding(session: nox.Session) -> None:
     folders = [*CORE, "conformance", f"backends/{BACKENDS[0]}", EXTENSION]
     install(session, folders, *TEST_TOOLS, *EMBEDDING)
     environment = {**ONE_THREAD, "ISOGRAD_EMBEDDING": "required"}
-    session.run("pytest", "core/tests/embedding", *IN_PARALLEL, *session.posargs, env=environment)
+    tests = ("core/tests/embedding", f"{EXTENSION}/tests")
+    session.run("pytest", *tests, *IN_PARALLEL, *session.posargs, env=environment)
 
 
 def plant(session: nox.Session, *arguments: str) -> None:

@@ -77,7 +77,14 @@ def test_listing_installed_plugins_imports_no_framework(tmp_path: Path, search_p
 
 
 @pytest.mark.parametrize(
-    "module", ["isograd.plugins", "isograd.backend", "isograd.backend_choice", "isograd.cli.reproduce"]
+    "module",
+    [
+        "isograd.plugins",
+        "isograd.backend",
+        "isograd.backend_choice",
+        "isograd.cli.export",
+        "isograd.cli.reproduce",
+    ],
 )
 def test_the_plugin_system_the_contract_and_a_command_do_without_numpy(module: str, search_path: str) -> None:
     run(f"import {module}\nassert 'numpy' not in sys.modules", search_path)

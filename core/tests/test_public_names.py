@@ -15,6 +15,7 @@ PACKAGES = [
     "isograd.graph",
     "isograd.layers",
     "isograd.network3",
+    "isograd.onnx",
     "isograd.plugins",
     "isograd.reproduction",
     "isograd.runs",

@@ -289,6 +289,45 @@ class Network:
         """
         checkpoint.write(path, self)
 
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        input_dtype: str | None = None,
+        scale: float = 1.0,
+        classes: Sequence[str] | None = None,
+    ) -> None:
+        """Write the network, as it evaluates, to an ONNX file, whole or not at all.
+
+        Input "input" (batch, *input_shape), for any batch; outputs "probabilities" (batch, classes), of the
+        network's dtype, and "class" int32 (batch,), the first of the largest. Where the cost is of values:
+        "values" (batch, *output_shape). See docs/export.md.
+
+        Parameters
+        ----------
+        path : str or path
+        input_dtype : str, optional
+            float32, float64 or uint8: what the model takes; the network's dtype by default.
+        scale : float
+            What the model multiplies its input by, above 0: that of the data set that was trained on, such
+            as 1/256 for images of bytes.
+        classes : sequence of str, optional
+            The name of each class, all different, for the file's metadata.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError, ShapeError
+            If an argument, or an array of the network, is not as described.
+        UnsupportedError
+            If onnx is not installed (the extra isograd[onnx]), ONNX has no operator for a primitive of a
+            layer, a layer mixes the examples of a batch, or the arrays do not fit into one model (2 GiB).
+        FileAccessError
+            If the file can not be written.
+        """
+        from isograd.onnx import export
+
+        export(self, path, input_dtype=input_dtype, scale=scale, classes=classes)
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, best: bool = False) -> Self:
         """The network of a file that `save`, or a run with `checkpoint=`, wrote.

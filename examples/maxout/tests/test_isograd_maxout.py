@@ -95,6 +95,24 @@ def test_the_plugin_itself_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+def test_a_network_of_them_is_exported() -> None:
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    network = Network([Maxout(4, pieces=3), FullyConnected(1, "linear")], (3,), init="n_in", cost=Huber())
+    model = pytest.importorskip("isograd.onnx").network_model(network)
+    onnx.checker.check_model(model, full_check=True)
+    session = runtime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).random((6, 3), np.float32)
+    (found,) = session.run(["values"], {"input": x})
+    wanted = network.predict(x, backend=BACKENDS[0])
+    # Two dense layers, of 3 and 4 terms and a bias: gamma_10 of what they would be without signs, on each side
+    # (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
+    magnitudes = {path: abs(array) for path, array in network.parameters.items()}
+    hidden = (x @ magnitudes["0.weight"] + magnitudes["0.bias"]).reshape(6, 4, 3).max(axis=2)
+    bound = 2 * 10 * 2.0**-24 * (hidden @ magnitudes["1.weight"] + magnitudes["1.bias"]) * 1.01
+    assert (abs(found - wanted) <= bound).all()
+
+
 @pytest.mark.parametrize("wrong", [{"n_out": 0}, {"n_out": 2, "pieces": 0}, {"n_out": 1.5}])
 def test_what_is_no_maxout_layer_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ArgumentError, match=r"^Maxout: (n_out|pieces) is "):

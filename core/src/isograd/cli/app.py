@@ -35,6 +35,7 @@ COMMANDS = {
         "isograd.cli.plot:plot",
         "Draw filters, errors, curves, gradients, overfitting or the confusion matrix of trained networks.",
     ),
+    "export": ("isograd.cli.export:export", "Write a trained network as an ONNX file."),
     "summary": ("isograd.cli.summary:summary", "Show the layers of a run or of a trained network."),
     "presets": ("isograd.cli.listing:presets", "List the runs that come with isograd."),
     "data": ("isograd.cli.listing:data", "List the data sets, installed or known."),

@@ -1,13 +1,15 @@
-"""Untrusted files: opened with clear errors, unpacked piece by piece, never further than a stated size."""
+"""Untrusted files, unpacked piece by piece, never further than a stated size; and files written whole."""
 
 from __future__ import annotations
 
 import gzip
 import os
+import secrets
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
+from pathlib import Path
 from typing import IO, cast
 
 from isograd.errors import ArgumentTypeError, FileAccessError, FileFormatError
@@ -105,3 +107,40 @@ def check_size(size: int, max_bytes: int, source: str) -> None:
     """Raise FileFormatError if what `source` unpacks to exceeds the limit."""
     if size > max_bytes:
         raise FileFormatError(f"{source}: {size} bytes of data exceed the limit max_bytes={max_bytes}")
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name in the same folder that nothing has."""
+    return path.with_name(f".isograd-{secrets.token_hex(8)}.tmp")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write to a temporary name in the same folder, then give it the right one.
+
+    Raises
+    ------
+    FileAccessError
+        If the file can not be written. What was there before is then still there.
+    """
+    # Through a symbolic link, so that the link stays one.
+    target = Path(os.path.realpath(path))
+    temporary = temporary_beside(target)
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if os.name == "posix":
+            # The new name itself survives a power failure only once its folder is on the disk.
+            folder = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise FileAccessError(f"{path}: can not be written: {error.strerror or error}") from error

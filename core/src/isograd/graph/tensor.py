@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from types import MappingProxyType
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -244,11 +244,21 @@ def constant(value: npt.ArrayLike, dtype: str | None = None) -> Tensor:
     return Tensor("constant", (), array.shape, kind, {"value": array})
 
 
-def topological(outputs: Iterable[Tensor]) -> list[Tensor]:
-    """Every tensor that `outputs` depend on, each after its operands, in a deterministic order."""
-    order: list[Tensor] = []
+class Node(Protocol):
+    """What has operands of its own kind, such as a `Tensor`."""
+
+    @property
+    def inputs(self) -> tuple[Any, ...]: ...
+
+
+N = TypeVar("N", bound=Node)
+
+
+def topological(outputs: Iterable[N]) -> list[N]:
+    """Every node that `outputs` depend on, each after its operands, in a deterministic order."""
+    order: list[N] = []
     done: set[int] = set()
-    stack: list[tuple[Tensor, bool]] = [(t, False) for t in reversed(list(outputs))]
+    stack: list[tuple[N, bool]] = [(t, False) for t in reversed(list(outputs))]
     while stack:
         tensor, expanded = stack.pop()
         if id(tensor) in done:

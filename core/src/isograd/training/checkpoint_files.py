@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from isograd.data.files import temporary_beside
 from isograd.errors import ArgumentError, FileAccessError
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.checks import checked_path, optional_whole, whole
 from isograd.training.history import EpochRecord
-from isograd.training.tensor_file import check_writable, temporary_name
+from isograd.training.tensor_file import check_writable
 
 # How many names are compared; there may be far more epochs than any run gets to.
 _CHECKED = 10_000
@@ -57,7 +58,7 @@ class Checkpoints(Callback):
         self._save = progress.save
         path = self.path(progress.epoch)
         check_writable(path)
-        trial = temporary_name(path)
+        trial = temporary_beside(path)
         try:
             progress.save(trial)
         finally:

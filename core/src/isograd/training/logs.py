@@ -9,12 +9,11 @@ import os
 from abc import abstractmethod
 from dataclasses import fields
 
-from isograd.data.files import opened
+from isograd.data.files import opened, write_whole
 from isograd.errors import FileAccessError, FileFormatError
 from isograd.training.callbacks import Callback, Progress
 from isograd.training.checks import checked_path
 from isograd.training.history import MEASURED, EpochRecord
-from isograd.training.tensor_file import replace_file
 
 _FIELDS = tuple(field.name for field in fields(EpochRecord) if field.name != MEASURED)
 
@@ -63,7 +62,7 @@ class _Log(Callback):
 
     def _write_all(self) -> None:
         lines = self._head() + "".join(map(self._line, self._records))
-        replace_file(self.path, _encoded(lines))
+        write_whole(self.path, _encoded(lines))
 
     def _append(self, line: str) -> None:
         try:

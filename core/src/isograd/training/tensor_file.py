@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from isograd.data.files import file_name
+from isograd.data.files import file_name, temporary_beside, write_whole
 from isograd.errors import ArgumentError, ArgumentTypeError, FileAccessError, FileFormatError
 from isograd.training.state import Arrays
 
@@ -44,7 +43,7 @@ def write(path: Path, document: Mapping[str, Any], arrays: Arrays) -> None:
     # asarray: ascontiguousarray would give a number an axis.
     tensors = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content = safetensors.numpy.save(tensors, {"isograd": text, "digest": _digest(text, tensors)})
-    replace_file(path, content)
+    write_whole(path, content)
 
 
 def check_writable(path: Path) -> None:
@@ -57,7 +56,7 @@ def check_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise FileAccessError(f"{path}: is a folder; expected the name of a file")
-    temporary = temporary_name(path)
+    temporary = temporary_beside(path)
     try:
         temporary.touch()
         temporary.unlink()
@@ -154,34 +153,3 @@ def _digest(text: str, arrays: Arrays) -> str:
         digest.update(f"\n{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
     return digest.hexdigest()
-
-
-def temporary_name(path: Path) -> Path:
-    """The name of a new file in the same folder."""
-    return path.with_name(f".isograd-{secrets.token_hex(8)}.tmp")
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file of any kind whole, or leave what was there; raises as `write`."""
-    # Through a symbolic link, so that the link stays one.
-    target = Path(os.path.realpath(path))
-    temporary = temporary_name(target)
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        if os.name == "posix":
-            # The new name itself survives a power failure only once its folder is on the disk.
-            folder = os.open(target.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        raise FileAccessError(f"{path}: can not be written: {error.strerror or error}") from error

@@ -74,7 +74,7 @@ def test_training_logs_epochs_as_information_and_chunks_for_debugging(
     assert {name for name, _ in told} == {run}
     assert told[0][1] == "training on reference from epoch 0 of 2, step 0 of 2"
     for (_, line), record in zip(told[1:3], history.epochs, strict=True):
-        assert line.startswith(f"epoch {record.epoch}: cost {record.cost:.4f}, validation accuracy ")
+        assert line.startswith(f"epoch {record.epoch}: cost {record.cost:.5g}, validation ")
     assert told[3:] == [(run, "stopped: completed")]
     details = messages(caplog, logging.DEBUG)
     chunks = [line.partition(" in ")[0] for name, line in details if name == run]

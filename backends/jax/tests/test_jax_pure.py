@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isograd import (
-    AveragePool,
-    BatchNorm,
     Convolution,
     ConvPool,
     Dataset,
@@ -31,29 +29,18 @@ from isograd_conformance.bounds import Arithmetic, agree
 from isograd_conformance.networks import StepPlan
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.networks import layer_lists
-from isograd_conformance.trajectory import hold_trajectory, trained_by_sgd
+from isograd_conformance.trajectory import (
+    IMAGE,
+    hold_trajectory,
+    normal_images,
+    smooth_network,
+    trained_by_sgd,
+)
 from isograd_jax import as_function, load_into
 from isograd_jax.backend import JaxBackend
 
 BACKEND = JaxBackend()
 ARITHMETIC = Arithmetic.of(BACKEND, "cpu")
-SHAPE = (1, 4, 4)
-
-
-def network(dtype: str = "float32") -> Network:
-    """Without a branch that less than a rounding error decides: no bound would prove anything after that."""
-    layers = [
-        Convolution(2, window=3, activation="tanh", name="first"),
-        BatchNorm(),
-        AveragePool(window=2),
-        FullyConnected(4, activation="tanh"),
-        Softmax(3, weight_init="n_in"),
-    ]
-    return Network(layers, SHAPE, seed=2, init="n_in", dtype=dtype)
-
-
-def batch(rows: int, dtype: str = "float32") -> np.ndarray:
-    return np.random.default_rng(0).normal(size=(rows, *SHAPE)).astype(dtype)
 
 
 def bits(arrays: Any) -> dict[str, bytes]:
@@ -61,8 +48,8 @@ def bits(arrays: Any) -> dict[str, bytes]:
 
 
 def test_a_loop_of_ones_own_trains_as_network_sgd_does() -> None:
-    begin, plan = network("float64"), StepPlan(4, 0.125)
-    data = Dataset(batch(8, "float64"), np.arange(8) % 3)
+    begin, plan = smooth_network("float64"), StepPlan(4, 0.125)
+    data = Dataset(normal_images(8, "float64"), np.arange(8) % 3)
     found: list[dict[str, np.ndarray]] = []
     with jax.enable_x64(True):
         params, state, apply = as_function(begin)
@@ -81,7 +68,7 @@ def test_a_loop_of_ones_own_trains_as_network_sgd_does() -> None:
                     {"cost": np.asarray(cost), **{p: np.asarray(a) for p, a in {**params, **state}.items()}}
                 )
     hold_trajectory(begin, data, plan, found, ARITHMETIC)
-    theirs = trained_by_sgd(network("float64"), data, plan, 2, BACKEND)
+    theirs = trained_by_sgd(smooth_network("float64"), data, plan, 2, BACKEND)
     assert len(found) == len(theirs) == 4
     hold_trajectory(begin, data, plan, theirs, ARITHMETIC)
     load_into(begin, params, state)
@@ -123,21 +110,26 @@ def branching() -> Network:
 
 def test_vmap_over_examples_and_over_parameters(branching: Network) -> None:
     params, state, apply = as_function(branching)
-    x = jnp.asarray(batch(5))
+    x = jnp.asarray(normal_images(5, "float32"))
     one = jax.jit(jax.vmap(lambda x: apply(params, state, x[None])[0][0]))(x)
     function = batch_function(branching.architecture, x.shape, "evaluate")
-    values = {INPUT: batch(5), **branching.checked_arrays()}
+    values = {INPUT: normal_images(5, "float32"), **branching.checked_arrays()}
     agree({OUTPUT: np.asarray(one)}, function.outputs, values, ARITHMETIC)
     several = jax.tree.map(lambda w: jnp.stack([w, -w, 0.5 * w]), params)
     outputs = jax.jit(jax.vmap(lambda params: apply(params, state, x)[0]))(several)
     for member, output in enumerate(outputs):
         arrays = {path: np.asarray(array[member]) for path, array in several.items()}
-        agree({OUTPUT: np.asarray(output)}, function.outputs, {INPUT: batch(5), **arrays}, ARITHMETIC)
+        agree(
+            {OUTPUT: np.asarray(output)},
+            function.outputs,
+            {INPUT: normal_images(5, "float32"), **arrays},
+            ARITHMETIC,
+        )
 
 
 def test_gradients_of_examples_one_by_one_add_up_to_that_of_the_batch(branching: Network) -> None:
     params, state, apply = as_function(branching)
-    x = jnp.asarray(batch(4))
+    x = jnp.asarray(normal_images(4, "float32"))
 
     def cost(params: Any, x: Any) -> Any:
         return jnp.sum(jnp.tanh(apply(params, state, x[None])[0]))
@@ -147,7 +139,7 @@ def test_gradients_of_examples_one_by_one_add_up_to_that_of_the_batch(branching:
     total = G.tanh(function.outputs[OUTPUT]).sum()
     wanted = dict(zip(params, G.grad(total, [function.state[path] for path in params]), strict=True))
     found = {path: np.asarray(array.sum(0)) for path, array in each.items()}
-    agree(found, wanted, {INPUT: batch(4), **branching.checked_arrays()}, ARITHMETIC)
+    agree(found, wanted, {INPUT: normal_images(4, "float32"), **branching.checked_arrays()}, ARITHMETIC)
 
 
 def test_gradients_of_gradients_are_those_of_the_graph() -> None:
@@ -179,10 +171,10 @@ def test_gradients_of_gradients_are_those_of_the_graph() -> None:
 
 
 def test_dropout_is_a_function_of_the_key_alone() -> None:
-    params, state, apply = as_function(Network([Dropout(0.5), Softmax(3, weight_init="n_in")], SHAPE))
+    params, state, apply = as_function(Network([Dropout(0.5), Softmax(3, weight_init="n_in")], IMAGE))
     assert state == {}
     training = jax.jit(apply, static_argnames="train")
-    x, key = jnp.asarray(batch(4)), jax.random.key(3)
+    x, key = jnp.asarray(normal_images(4, "float32")), jax.random.key(3)
     first, again = (training(params, state, x, train=True, key=key)[0] for _ in range(2))
     other = training(params, state, x, train=True, key=jax.random.key(4))[0]
     assert np.array_equal(first, again)
@@ -192,19 +184,19 @@ def test_dropout_is_a_function_of_the_key_alone() -> None:
 
 
 def test_double_precision_is_asked_for_and_never_lost_silently() -> None:
-    net = network("float64")
+    net = smooth_network("float64")
     with pytest.raises(UnsupportedError, match=r"net is of float64, .* jax.enable_x64\(True\)"):
         as_function(net)
     with jax.enable_x64(True):
         params, state, apply = as_function(net)
         assert {a.dtype.name for a in params.values()} == {"float64"}
     with pytest.raises(UnsupportedError, match="net is of float64"):
-        apply(params, state, jnp.asarray(batch(2)))
+        apply(params, state, jnp.asarray(normal_images(2, "float32")))
     assert jax.dtypes.canonicalize_dtype("float64") == "float32"
 
 
 def test_the_function_has_copies_of_the_arrays() -> None:
-    net = network()
+    net = smooth_network("float32")
     params, state, _ = as_function(net)
     before = bits({**params, **state})
     for array in net.checked_arrays().values():
@@ -218,11 +210,11 @@ def test_the_function_has_copies_of_the_arrays() -> None:
     [
         ({"x": np.ones((2, 1, 4, 5), "float32")}, ShapeError, r"x has examples of shape \[1, 4, 5\]"),
         (
-            {"x": np.ones((0, *SHAPE), "float32")},
+            {"x": np.ones((0, *IMAGE), "float32")},
             ShapeError,
             r"x has shape \[0, 1, 4, 4\]; .* at least one row",
         ),
-        ({"x": np.ones((2, *SHAPE))}, ArgumentTypeError, "x is float64; expected float32"),
+        ({"x": np.ones((2, *IMAGE))}, ArgumentTypeError, "x is float64; expected float32"),
         ({"x": [1.0]}, ArgumentTypeError, "x is a list; expected an array"),
         ({"params": {}}, ArgumentError, "params: first.weight is missing"),
         ({"params": 3}, ArgumentTypeError, "params is a int; expected a dict of arrays by path"),
@@ -233,8 +225,8 @@ def test_the_function_has_copies_of_the_arrays() -> None:
 def test_arguments_that_do_not_fit_are_refused(
     change: dict[str, Any], error: type[IsogradError], message: str
 ) -> None:
-    params, state, apply = as_function(network())
-    arguments: Any = {"params": params, "state": state, "x": batch(2), **change}
+    params, state, apply = as_function(smooth_network("float32"))
+    arguments: Any = {"params": params, "state": state, "x": normal_images(2, "float32"), **change}
     with pytest.raises(error, match=message):
         apply(**arguments)
 
@@ -251,7 +243,7 @@ def test_arguments_that_do_not_fit_are_refused(
 def test_what_is_not_of_the_network_is_refused_and_changes_nothing(
     change: dict[str, Any], error: type[IsogradError], message: str
 ) -> None:
-    net = network()
+    net = smooth_network("float32")
     before = bits(net.checked_arrays())
     params, state, _ = as_function(net)
     given = {path: array + 1 for path, array in params.items()} | change
@@ -264,4 +256,4 @@ def test_what_is_no_network_or_no_dict_is_refused() -> None:
     with pytest.raises(ArgumentTypeError, match="net is a list; expected a Network"):
         as_function([])  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match="params is a int; expected a dict of arrays by path"):
-        load_into(network(), 3)  # type: ignore[arg-type]
+        load_into(smooth_network("float32"), 3)  # type: ignore[arg-type]

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from isograd import (
-    AveragePool,
     BatchNorm,
     Convolution,
     Dataset,
@@ -35,29 +34,18 @@ from isograd_conformance.bounds import Arithmetic, agree
 from isograd_conformance.networks import StepPlan
 from isograd_conformance.profiles import examples
 from isograd_conformance.strategies.networks import layer_lists
-from isograd_conformance.trajectory import hold_trajectory, trained_by_sgd
+from isograd_conformance.trajectory import (
+    IMAGE,
+    hold_trajectory,
+    normal_images,
+    smooth_network,
+    trained_by_sgd,
+)
 from isograd_torch import NetworkModule, as_module, load_into
 from isograd_torch.backend import TorchBackend
 
 BACKEND = TorchBackend()
 ARITHMETIC = Arithmetic.of(BACKEND, "cpu")
-SHAPE = (1, 4, 4)
-
-
-def network(dtype: str = "float64") -> Network:
-    """Without a branch that less than a rounding error decides: no bound would prove anything after that."""
-    layers = [
-        Convolution(2, window=3, activation="tanh", name="first"),
-        BatchNorm(),
-        AveragePool(window=2),
-        FullyConnected(4, activation="tanh"),
-        Softmax(3, weight_init="n_in"),
-    ]
-    return Network(layers, SHAPE, seed=2, init="n_in", dtype=dtype)
-
-
-def batch(rows: int, dtype: str = "float64", seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(rows, *SHAPE)).astype(dtype)
 
 
 def arrays_of(module: NetworkModule) -> dict[str, np.ndarray]:
@@ -65,8 +53,8 @@ def arrays_of(module: NetworkModule) -> dict[str, np.ndarray]:
 
 
 def test_a_loop_of_ones_own_trains_as_network_sgd_does() -> None:
-    data = Dataset(batch(8), np.arange(8) % 3)
-    plan, begin = StepPlan(4, 0.125), network()
+    data = Dataset(normal_images(8), np.arange(8) % 3)
+    plan, begin = StepPlan(4, 0.125), smooth_network()
     module = as_module(begin)
     optimiser = torch.optim.SGD(module.parameters(), lr=plan.eta)
     found: list[dict[str, np.ndarray]] = []
@@ -80,7 +68,7 @@ def test_a_loop_of_ones_own_trains_as_network_sgd_does() -> None:
             optimiser.step()
             found.append({"cost": cost.detach().numpy(), **arrays_of(module)})
     hold_trajectory(begin, data, plan, found, ARITHMETIC)
-    theirs = trained_by_sgd(network(), data, plan, 2, BACKEND)
+    theirs = trained_by_sgd(smooth_network(), data, plan, 2, BACKEND)
     assert len(found) == len(theirs) == 4
     hold_trajectory(begin, data, plan, theirs, ARITHMETIC)
     load_into(begin, module)
@@ -119,8 +107,8 @@ def test_evaluation_and_training_are_what_the_layers_define(
 
 
 def test_the_state_dict_has_isograds_paths_and_loads_into_another_module() -> None:
-    net = network("float32")
-    module, other = as_module(net), as_module(Network(net.layers, SHAPE, seed=9))
+    net = smooth_network("float32")
+    module, other = as_module(net), as_module(Network(net.layers, IMAGE, seed=9))
     assert set(module.state_dict()) == {*net.parameters, *net.state}
     assert {name for name, _ in module.named_parameters()} == set(net.parameters)
     assert {name for name, _ in module.named_buffers()} == set(net.state)
@@ -128,7 +116,7 @@ def test_the_state_dict_has_isograds_paths_and_loads_into_another_module() -> No
     torch.save(module.state_dict(), file)
     file.seek(0)
     other.load_state_dict(torch.load(file, weights_only=True))
-    x = torch.tensor(batch(5, "float32"))
+    x = torch.tensor(normal_images(5, "float32"))
     assert torch.equal(other.eval()(x), module.eval()(x))
     twin, unpickled = copy.deepcopy(module), io.BytesIO()
     torch.save(module, unpickled)
@@ -138,7 +126,7 @@ def test_the_state_dict_has_isograds_paths_and_loads_into_another_module() -> No
 
 
 def test_the_module_has_copies_and_the_network_gets_copies() -> None:
-    net = network("float32")
+    net = smooth_network("float32")
     before = {path: array.tobytes() for path, array in net.checked_arrays().items()}
     module = as_module(net)
     with torch.no_grad():
@@ -154,10 +142,10 @@ def test_the_module_has_copies_and_the_network_gets_copies() -> None:
 
 
 def test_a_module_in_another_dtype_computes_in_it() -> None:
-    net = network("float32")
-    module, x = as_module(net).double().eval(), batch(4)
+    net = smooth_network("float32")
+    module, x = as_module(net).double().eval(), normal_images(4)
     assert module(torch.tensor(x)).dtype == torch.float64
-    function = batch_function(network("float64").architecture, x.shape, "evaluate")
+    function = batch_function(smooth_network("float64").architecture, x.shape, "evaluate")
     found = {OUTPUT: module(torch.tensor(x)).detach().numpy()}
     agree(found, function.outputs, {INPUT: x, **arrays_of(module)}, ARITHMETIC)
     with pytest.raises(ArgumentTypeError, match=r"trained: first.weight is float64; expected float32"):
@@ -165,8 +153,8 @@ def test_a_module_in_another_dtype_computes_in_it() -> None:
 
 
 def test_only_training_moves_buffers_and_draws() -> None:
-    net = Network([BatchNorm(), Flatten(), Dropout(0.5), Softmax(3, weight_init="n_in")], SHAPE)
-    module, x = as_module(net), torch.tensor(batch(5, "float32"))
+    net = Network([BatchNorm(), Flatten(), Dropout(0.5), Softmax(3, weight_init="n_in")], IMAGE)
+    module, x = as_module(net), torch.tensor(normal_images(5, "float32"))
     generator, before = torch.get_rng_state(), arrays_of(module)
     module.eval()(x)
     assert torch.equal(torch.get_rng_state(), generator)
@@ -179,7 +167,10 @@ def test_only_training_moves_buffers_and_draws() -> None:
 
 
 def test_gradients_flow_to_the_input_and_inference_needs_none() -> None:
-    module, x = as_module(network("float32")).eval(), torch.tensor(batch(2, "float32"), requires_grad=True)
+    module, x = (
+        as_module(smooth_network("float32")).eval(),
+        torch.tensor(normal_images(2, "float32"), requires_grad=True),
+    )
     module(x).sum().backward()
     assert x.grad is not None
     assert bool((x.grad != 0).any())
@@ -239,11 +230,11 @@ def test_a_parametrised_weight_is_what_it_amounts_to() -> None:
 
 
 def test_threads_evaluate_side_by_side() -> None:
-    module, found = as_module(network("float32")).eval(), {}
+    module, found = as_module(smooth_network("float32")).eval(), {}
 
     def run(rows: int) -> None:
         with torch.no_grad():
-            found[rows] = module(torch.tensor(batch(rows, "float32")))
+            found[rows] = module(torch.tensor(normal_images(rows, "float32")))
 
     threads = [threading.Thread(target=run, args=(rows,)) for rows in range(1, 7)]
     for thread in threads:
@@ -252,26 +243,26 @@ def test_threads_evaluate_side_by_side() -> None:
         thread.join()
     for rows, output in found.items():
         with torch.no_grad():
-            assert torch.equal(output, module(torch.tensor(batch(rows, "float32"))))
+            assert torch.equal(output, module(torch.tensor(normal_images(rows, "float32"))))
 
 
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        (np.ones((2, *SHAPE), "float32"), ArgumentTypeError, "x is a ndarray; expected a torch.Tensor"),
-        (torch.ones(2, *SHAPE).double(), ArgumentTypeError, "x is float64; expected the network's float32"),
+        (np.ones((2, *IMAGE), "float32"), ArgumentTypeError, "x is a ndarray; expected a torch.Tensor"),
+        (torch.ones(2, *IMAGE).double(), ArgumentTypeError, "x is float64; expected the network's float32"),
         (torch.ones(2, 1, 4, 5), ShapeError, r"x has examples of shape \[1, 4, 5\]; .* \[1, 4, 4\]"),
-        (torch.ones(0, *SHAPE), ShapeError, r"x has shape \[0, 1, 4, 4\]; expected .* at least one row"),
-        (torch.ones(2, *SHAPE, device="meta"), ArgumentError, "x lies on meta; expected it on cpu"),
+        (torch.ones(0, *IMAGE), ShapeError, r"x has shape \[0, 1, 4, 4\]; expected .* at least one row"),
+        (torch.ones(2, *IMAGE, device="meta"), ArgumentError, "x lies on meta; expected it on cpu"),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused(x: Any, error: type[IsogradError], message: str) -> None:
     with pytest.raises(error, match=message):
-        as_module(network("float32"))(x)
+        as_module(smooth_network("float32"))(x)
 
 
 def test_a_module_of_half_precision_or_of_two_dtypes_is_refused() -> None:
-    module, x = as_module(network("float32")), torch.ones(2, *SHAPE)
+    module, x = as_module(smooth_network("float32")), torch.ones(2, *IMAGE)
     with pytest.raises(ArgumentTypeError, match="the module is float16; expected float32 or float64"):
         copy.deepcopy(module).half()(x)
     module.get_submodule("3").double()
@@ -292,7 +283,7 @@ def test_a_module_of_half_precision_or_of_two_dtypes_is_refused() -> None:
 def test_what_is_no_module_of_the_network_is_refused_and_changes_nothing(
     change: dict[str, Any], error: type[IsogradError], message: str
 ) -> None:
-    net = network("float32")
+    net = smooth_network("float32")
     before = {path: array.tobytes() for path, array in net.checked_arrays().items()}
     given = {p: tensor + 1 for p, tensor in as_module(net).state_dict().items()} | change
     with pytest.raises(error, match=message):
@@ -306,6 +297,6 @@ def test_what_is_no_network_or_no_module_is_refused() -> None:
     with pytest.raises(
         ArgumentTypeError, match=r"trained is a int; expected a torch.nn.Module or its state_dict"
     ):
-        load_into(network(), 3)  # type: ignore[arg-type]
+        load_into(smooth_network(), 3)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"train.weight has a name that PyTorch's modules need"):
         as_module(Network([Softmax(2, name="train")], (3,)))

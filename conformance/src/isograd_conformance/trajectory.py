@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from isograd import Callback, Dataset, Network
+from isograd import AveragePool, BatchNorm, Callback, Convolution, Dataset, FullyConnected, Network, Softmax
 from isograd.backend import Backend
 from isograd.training import Progress
 from isograd.training.draws import Chunk
@@ -17,6 +17,27 @@ from isograd_conformance.networks import StepPlan, step_inputs
 from isograd_conformance.subject import HostArray, HostArrays
 
 COST = "cost"
+IMAGE = (1, 4, 4)
+
+
+def smooth_network(dtype: str = "float64") -> Network:
+    """For images of the shape `IMAGE`, and without a branch that less than a rounding error decides.
+
+    After one of those no bound on several steps would prove anything.
+    """
+    layers = [
+        Convolution(2, window=3, activation="tanh", name="first"),
+        BatchNorm(),
+        AveragePool(window=2),
+        FullyConnected(4, activation="tanh"),
+        Softmax(3, weight_init="n_in"),
+    ]
+    return Network(layers, IMAGE, seed=2, init="n_in", dtype=dtype)
+
+
+def normal_images(rows: int, dtype: str = "float64", seed: int = 0) -> HostArray:
+    """Images of the shape `IMAGE` whose pixels are normally distributed: (rows, *IMAGE)."""
+    return np.random.default_rng(seed).normal(size=(rows, *IMAGE)).astype(dtype)
 
 
 def follow(

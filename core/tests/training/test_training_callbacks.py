@@ -300,7 +300,7 @@ def test_the_progress_bar_writes_to_the_error_stream_when_asked_to(
     quiet = make_network().SGD(data, 1, 5, 0.1, backend=backend)
     assert errors.getvalue() == ""
     shown = make_network().SGD(data, 1, 5, 0.1, data, data, progress=True, backend=backend)
-    assert f"epoch 0: cost {shown.epochs[0].cost:.4f}" in errors.getvalue()
-    assert f"test accuracy {shown.epochs[0].test_accuracy:.2%}" in errors.getvalue()
+    assert f"epoch 0: cost {shown.epochs[0].cost:.5g}" in errors.getvalue()
+    assert f"test {100 * shown.epochs[0].test_accuracy:.2f} %" in errors.getvalue()
     assert out.getvalue() == ""
     assert shown.epochs[0].cost == quiet.epochs[0].cost

@@ -16,6 +16,7 @@ from isograd.errors import NonFiniteError
 from isograd.network import Network
 from isograd.runs import RUN_FILE, RunFile
 from isograd.training import Callback, EpochRecord, History, Progress
+from isograd.training.history import epoch_line
 
 
 class Report(Callback):
@@ -85,7 +86,7 @@ class Report(Callback):
         if self._as_json:
             print_json(event="epoch", **record.to_data())
         else:
-            print_text(_line(record))
+            print_text(epoch_line(record))
         self._show_bar()
 
     def finish(self, history: History) -> None:
@@ -119,22 +120,6 @@ class Report(Callback):
         """Before anything is printed: while rich shows a bar, stdout leads to the bar's own stream."""
         self._stack.close()
         self._bar = None
-
-
-def _line(record: EpochRecord) -> str:
-    parts = [f"epoch {record.epoch}: cost {record.cost:.5g}"]
-    if "training_accuracy" in record.measured:
-        parts.append(f"training {percent(record.measured['training_accuracy'])}")
-    if record.validation_accuracy is not None:
-        parts.append(f"validation {percent(record.validation_accuracy)}")
-    elif record.validation_cost is not None:
-        parts.append(f"validation cost {record.validation_cost:.5g}")
-    if record.test_accuracy is not None:
-        parts.append(f"test {percent(record.test_accuracy)}")
-    elif record.test_cost is not None:
-        parts.append(f"test cost {record.test_cost:.5g}")
-    parts.append(f"{record.images_per_second:,.0f} images/s")
-    return ", ".join(parts)
 
 
 def _result(history: History) -> list[str]:

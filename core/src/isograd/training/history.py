@@ -89,16 +89,18 @@ class EpochRecord:
 
 def epoch_line(record: EpochRecord) -> str:
     """An epoch as people read it, on one line."""
-    parts = [f"epoch {record.epoch}: cost {record.cost:.4f}"]
-    if record.validation_accuracy is not None:
-        parts.append(f"validation accuracy {record.validation_accuracy:.2%}")
-    elif record.validation_cost is not None:
-        parts.append(f"validation cost {record.validation_cost:.5g}")
-    if record.test_accuracy is not None:
-        parts.append(f"test accuracy {record.test_accuracy:.2%}")
-    elif record.test_cost is not None:
-        parts.append(f"test cost {record.test_cost:.5g}")
-    parts.append(f"{record.seconds:.1f} s, {record.images_per_second:,.0f} images/s")
+    parts = [f"epoch {record.epoch}: cost {record.cost:.5g}"]
+    shown = {
+        "training": (record.measured.get("training_accuracy"), None),
+        "validation": (record.validation_accuracy, record.validation_cost),
+        "test": (record.test_accuracy, record.test_cost),
+    }
+    for name, (accuracy, cost) in shown.items():
+        if accuracy is not None:
+            parts.append(f"{name} {100 * accuracy:.2f} %")
+        elif cost is not None:
+            parts.append(f"{name} cost {cost:.5g}")
+    parts.append(f"{record.images_per_second:,.0f} images/s")
     return ", ".join(parts)
 
 

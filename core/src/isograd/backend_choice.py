@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT_VARIABLE", "BackendChoice", "choose_backend", "load_backend"]
 
 ENVIRONMENT_VARIABLE = "ISOGRAD_BACKEND"
+"""The environment variable that names a backend where no argument does."""
 
 
 class BackendChoice(NamedTuple):

@@ -1,0 +1,27 @@
+"""Markdown out of plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_SPECIAL = re.compile(r"[\\*_\[\]#]")
+
+
+def escaped(text: str) -> str:
+    """Text in which nothing is markup, but for `code` in backticks."""
+    pieces = re.split(r"(`+.+?`+)", text)
+    plain = (_SPECIAL.sub(r"\\\g<0>", piece.replace("<", "&lt;")) for piece in pieces[::2])
+    codes = [*pieces[1::2], ""]
+    return "".join(text for pair in zip(plain, codes, strict=True) for text in pair)
+
+
+def code(*names: str) -> str:
+    """Names as code, with commas between them."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; cells are Markdown of one paragraph each."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines)

@@ -29,7 +29,7 @@ TEST_TOOLS = [
     "jinja2",
     "griffelib>=2",
 ]
-SITE_TOOLS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1"]
+SITE_TOOLS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1", "ruff>=0.9"]
 # What an isograd network is embedded in.
 EMBEDDING = ["scikit-learn>=1.7", "onnx>=1.18", "onnxruntime>=1.22"]
 SOURCES = [
@@ -39,7 +39,7 @@ SOURCES = [
     "datasets",
     "benchmarks",
     "examples",
-    "docs",
+    "docs/_hooks",
     "conftest.py",
     "noxfile.py",
 ]

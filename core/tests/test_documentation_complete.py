@@ -151,3 +151,8 @@ def test_links_are_what_the_site_has(hook: Any, link: str, shown: str) -> None:
 def test_a_link_that_leads_nowhere_fails_the_build(hook: Any) -> None:
     with pytest.raises(LookupError, match=r"docs/page\.md links to \.\./nowhere\.md"):
         hook("links").translated("[t](../nowhere.md)", "docs/page.md", "page.md", {}, {})
+
+
+def test_a_pipe_in_the_code_of_a_table_is_a_pipe(hook: Any) -> None:
+    cell = hook("markup").with_pipes("| `--data NAME\\|<PATH>` | `a` |\n`b\\|c`")
+    assert cell == "| <code>--data NAME&#124;&lt;PATH&gt;</code> | `a` |\n`b\\|c`"

@@ -13,6 +13,7 @@ from typing import Any
 import commands
 import language
 import links
+import markup
 import reference
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -79,6 +80,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     written = next((document for document, path in DOCUMENTS.items() if path == shown), f"docs/{shown}")
     try:
         text = links.translated(markdown, written, shown, places, reference.objects())
-        return _MARKER.sub(lambda marker: TABLES[marker[1]](), text)
+        return markup.with_pipes(_MARKER.sub(lambda marker: TABLES[marker[1]](), text))
     except LookupError as error:
         raise PluginError(f"{written}: {error}") from error

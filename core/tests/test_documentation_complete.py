@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 
 from isograd import graph as G
 from isograd.plugins import hookspecs
+from isograd.runs import parse_run
 
 pytest.importorskip("griffe")
 
@@ -108,6 +111,15 @@ def test_an_option_without_help_fails_the_build(hook: Any) -> None:
         commands.check_command(command)
 
 
+def test_the_run_file_that_is_shown_has_every_key_and_is_read(hook: Any) -> None:
+    text = hook("commands").run_file_example().removeprefix("```toml\n").removesuffix("```")
+    shown, run = tomllib.loads(text), parse_run(text, "run-files.md", "page")
+    assert shown.keys() >= {field.name for field in fields(run)}
+    for table in ("network", "training"):
+        assert shown[table].keys() == {field.name for field in fields(getattr(run, table))}
+    assert all(field.name in text.partition("[data]")[2] for field in fields(run.data))
+
+
 def test_every_hook_of_plugins_is_specified(hook: Any) -> None:
     assert len(HOOKS) >= 5
     assert hook("reference").hooks().split("\n\n") == [f"::: {hookspecs.__name__}.{name}" for name in HOOKS]
@@ -125,7 +137,7 @@ def test_tables_are_put_where_a_page_asks_for_them(hook: Any) -> None:
         for page in DOCS.rglob("*.md")
         for name in re.findall(r"^<!-- generated: (\w+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert asked == {"primitives", "conventions", "derived", "commands", "hooks"}
+    assert asked == {"primitives", "conventions", "derived", "commands", "run_file", "hooks"}
 
 
 @pytest.mark.parametrize(

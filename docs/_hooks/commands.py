@@ -1,4 +1,4 @@
-"""The reference of the command line, made of the program itself."""
+"""The references of the command line and of run files, made of the program itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from markup import code, escaped, table
 
+from isograd import run_file
 from isograd.cli.app import app
 
 ARGUMENTS = "Arguments"
@@ -70,3 +71,10 @@ def _section(command: Any, context: Any) -> str:
 def reference() -> str:
     """A section for each command: its usage, help, arguments and options."""
     return "\n\n".join(_section(command, context) for command, context in commands())
+
+
+def run_file_example() -> str:
+    """The run file with every key that the module of run files shows."""
+    lines = inspect.cleandoc(run_file.__doc__ or "").splitlines()
+    text = "\n".join(line for line in lines if line.startswith("    ") or not line)
+    return f"```toml\n{inspect.cleandoc(text)}\n```"

@@ -99,7 +99,8 @@ def _operands(row: Primitive, example: Example) -> list[str]:
 
 def dtypes(row: Primitive) -> list[tuple[str, str]]:
     """(dtype of the operands that have no fixed one, dtype of the result), by trying each."""
-    example, found = EXAMPLES[row.name], []
+    example = EXAMPLES[row.name]
+    found: list[tuple[str, str]] = []
     for dtype in G.DTYPES:
         try:
             found.append((dtype, _applied(row, example, dtype).dtype))

@@ -24,6 +24,7 @@ TABLES = {
     "conventions": language.conventions,
     "derived": language.derived_functions,
     "commands": commands.reference,
+    "run_file": commands.run_file_example,
     "hooks": reference.hooks,
 }
 DOCUMENTS = {
@@ -49,7 +50,10 @@ _MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 def on_config(config: Any) -> Any:
     """The reference's pages take the place of its folder in the navigation."""
-    pages = [{Path(path).stem: path} for path in reference.pages()]
+    try:
+        pages = [{Path(path).stem: path} for path in reference.pages()]
+    except LookupError as error:
+        raise PluginError(str(error)) from error
 
     def filled(entry: Any) -> Any:
         if isinstance(entry, list):

@@ -69,10 +69,11 @@ def target(module: griffe.Module, name: str) -> griffe.Object:
         found = _defined(module.members[name])
         if isinstance(found, griffe.Attribute) and isinstance(found.value, griffe.ExprAttribute):
             owner, method = map(str, found.value.values)
-            if owner in module.members:
-                made_by = module.members[owner].value.function.canonical_path
-                return _defined(module.modules_collection[made_by]).members[method]
-    except (KeyError, AttributeError, griffe.AliasResolutionError) as error:
+            made = module.members.get(owner)
+            if isinstance(made, griffe.Attribute) and isinstance(made.value, griffe.ExprCall):
+                kind = _defined(module.modules_collection[made.value.function.canonical_path])
+                return _defined(kind.members[method])
+    except (KeyError, griffe.AliasResolutionError) as error:
         raise LookupError(f"{module.path}.{name} is in __all__ and can not be found: {error}") from error
     return found
 
@@ -166,7 +167,7 @@ def page(module: griffe.Module) -> str:
     options = ("members", "show_root_heading", "show_root_toc_entry")
     lines = [f"::: {module.path}", "    options:", *(f"      {option}: false" for option in options)]
     title = f"# {module.path}\n\n" + "\n".join(lines)
-    rest = [table(("described elsewhere", ""), elsewhere)] if elsewhere else []
+    rest = [table(("elsewhere", ""), elsewhere)] if elsewhere else []
     return "\n\n".join([title, *rest, *here]) + "\n"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["core", "tests", "cross", "embedding", "template", "example", "lint", "types"]
+nox.options.sessions = ["core", "tests", "cross", "embedding", "template", "example", "docs", "lint", "types"]
 nox.options.error_on_missing_interpreters = False
 
 BACKENDS = [name for name in ("numpy", "torch", "jax") if Path("backends", name).is_dir()]
@@ -27,7 +27,9 @@ TEST_TOOLS = [
     "pillow",
     "matplotlib",
     "jinja2",
+    "griffelib>=2",
 ]
+SITE_TOOLS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python]>=1", "ruff>=0.9"]
 # A layer and a cost that isograd finds as a plugin.
 EXTENSION = "examples/maxout"
 # What an isograd network is embedded in.
@@ -39,6 +41,7 @@ SOURCES = [
     "datasets",
     "benchmarks",
     "examples",
+    "docs/_hooks",
     "conftest.py",
     "noxfile.py",
 ]
@@ -178,12 +181,23 @@ def browser(session: nox.Session) -> None:
 
     With `--screenshots` among them, docs/figures gets a picture of each page of docs/results.
     """
-    install(session, [*CORE, "conformance"], *TEST_TOOLS, "playwright>=1.49")
+    install(session, [*CORE, "conformance"], *TEST_TOOLS, *SITE_TOOLS, "playwright>=1.49")
     others = [argument for argument in session.posargs if argument != "--screenshots"]
     tests = ("core/tests/pages", "conformance/tests/test_pages_in_a_browser.py")
     session.run("pytest", *tests, *others, env={**ONE_THREAD, "ISOGRAD_BROWSER": "required"})
     if "--screenshots" in session.posargs:
         session.run("python", "-m", "isograd.pages.browser", "docs/results", "docs/figures")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, into site/; a page, link or docstring that is missing fails.
+
+    Arguments go to `mkdocs` in the place of `build --strict`: `serve` shows the site while it is edited.
+    """
+    install(session, ["core", "conformance"], *SITE_TOOLS)
+    # Else the theme advertises its successor.
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")), env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

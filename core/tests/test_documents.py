@@ -2,80 +2,64 @@
 
 from __future__ import annotations
 
-import doctest
-import io
 import re
+import shlex
 import tomllib
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
+import typer
 
-import isograd
+from isograd import graph as G
 from isograd import training
-from isograd.data import Dataset, DatasetSplits
+from isograd.backend import one_by_one
+from isograd.backend_checks import check_executable, check_steps
+from isograd.cli.app import app
+from isograd.graph.reference import REFERENCE
+from isograd.interpreter import Interpreter
 from isograd.reproduction import COLLECTIONS
-from isograd.runs import parse_run
+from isograd.runs import parse_run, read_preset
+from isograd.testing import ReferenceBackend
 from isograd.training import Triangular
+
+Blocks = Callable[..., Any]
+Parse = Callable[[Sequence[str]], None]
+RunDocument = Callable[..., dict[str, Any]]
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+READMES = sorted((*ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")))
+# Their blocks need a distribution beside the core, whose tests run them.
+ELSEWHERE = {"docs/check.md", "docs/faults.md", "conformance/README.md"}
+ELSEWHERE |= {"docs/export.md", "docs/sklearn.md", "docs/torch-and-jax.md"} | {
+    path.relative_to(ROOT).as_posix() for path in ROOT.glob("backends/*/README.md")
+}
+DOCUMENTS = sorted({path.relative_to(ROOT).as_posix() for path in (*PAGES, *READMES)})
+QUICK_START = "docs/index.md"
 
 
-def digits() -> Dataset:
-    """Twelve images, all alike."""
-    return Dataset(np.zeros((12, 1, 28, 28), np.uint8), np.arange(12) % 10, scale=1 / 256)
+def having(language: str) -> list[str]:
+    """The documents with a block of a language."""
+    return [name for name in DOCUMENTS if f"```{language}\n" in (ROOT / name).read_text(encoding="utf-8")]
 
 
-def test_the_known_answers_of_the_page_on_randomness_are_right() -> None:
-    failures, attempted = doctest.testfile(str(ROOT / "docs" / "randomness.md"), module_relative=False)
-    assert attempted >= 3
-    assert failures == 0
+@pytest.mark.parametrize("document", [name for name in having("python") if name not in ELSEWHERE])
+def test_the_python_of_a_document_runs(document: str, run_document: RunDocument) -> None:
+    # Other pages go on from the quick start.
+    page = document.startswith("docs/") and document != QUICK_START
+    run_document(document, **(run_document(QUICK_START) if page else {}))
 
 
-def test_the_formulas_of_the_page_on_training_are_what_happens() -> None:
-    failures, attempted = doctest.testfile(str(ROOT / "docs" / "training.md"), module_relative=False)
-    assert attempted >= 20
-    assert failures == 0
-
-
-def test_the_examples_of_the_page_on_layers_and_costs_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_chapter_s_listing_on_the_page_on_its_names_trains_for_its_epochs(
+    run_document: RunDocument, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    failures, attempted = doctest.testfile(str(ROOT / "docs" / "extend.md"), module_relative=False)
-    assert attempted >= 10
-    assert failures == 0
-
-
-def test_what_the_page_on_the_chapter_s_names_shows_is_printed() -> None:
-    failures, attempted = doctest.testfile(str(ROOT / "docs" / "network3.md"), module_relative=False)
-    assert attempted >= 10
-    assert failures == 0
-
-
-@pytest.mark.usefixtures("reference_by_default")
-def test_the_chapter_s_listing_on_the_page_on_its_names_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "docs" / "network3.md").read_text(encoding="utf-8")
-    (listing,) = [
-        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if ">>>" not in block
-    ]
-    splits = DatasetSplits(digits(), digits(), digits())
-    monkeypatch.setattr("isograd.network3.data.load_dataset", {"mnist": splits}.__getitem__)
-    names: dict[str, Any] = {}
-    with redirect_stdout(io.StringIO()) as stream:
-        exec(compile(listing, "network3.md", "exec"), names)
-    assert stream.getvalue().count("Epoch") == 60
+    names = run_document("docs/network3.md", only="filters")
+    assert capsys.readouterr().out.count("Epoch") == 60
     assert names["filters"].shape == (20, 1, 5, 5)
-
-
-def test_the_examples_of_the_page_on_callbacks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    failures, attempted = doctest.testfile(str(ROOT / "docs" / "callbacks.md"), module_relative=False)
-    assert attempted >= 40
-    assert failures == 0
 
 
 def test_the_page_on_callbacks_lists_all_of_them() -> None:
@@ -120,35 +104,93 @@ def test_the_page_on_reproduction_lists_the_experiments() -> None:
     )
 
 
-def test_the_graph_example_of_the_readme_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    example = next(block for block in blocks if "G.Function" in block)
-    exec(compile(example, "README.md", "exec"), {"print": lambda text: str(text)})
-
-
-@pytest.mark.usefixtures("reference_by_default")
-def test_the_page_on_the_symbolic_interface_runs_from_its_top_to_its_end() -> None:
-    page = (ROOT / "docs" / "symbolic.md").read_text(encoding="utf-8")
-    printed: list[object] = []
-    names = {"print": lambda *values: printed.extend(values)}
-    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
-        exec(compile(block, "symbolic.md", "exec"), names)
-    first, last, right, _ = printed
-    assert last < first
-    assert right > 0.9
-
-
-@pytest.mark.usefixtures("reference_by_default")
-def test_the_example_of_the_page_on_ensembles_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (example,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "ensembles.md").read_text(encoding="utf-8"), re.DOTALL
+def test_the_run_steps_of_the_page_on_backends_is_the_default(run_document: RunDocument) -> None:
+    checks = {"check_executable": check_executable, "check_steps": check_steps}
+    names = run_document("docs/write-a-backend.md", Interpreter=Interpreter, np=np, **checks)
+    run_steps = names["run_steps"]
+    x, w = G.variable("x", ()), G.variable("w", ())
+    function = G.Function({"x": x}, {"y": x * w}, {"w": w}, {"w": w + x})
+    executable = Interpreter(
+        function, "cpu", lambda node, *operands: REFERENCE[node.primitive](*operands, **node.attributes)
     )
-    splits = DatasetSplits(digits(), digits(), digits())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(isograd, "load_dataset", lambda name: splits, raising=False)
-    printed: list[object] = []
-    exec(compile(example, "ensembles.md", "exec"), {"print": lambda *values: printed.extend(values)})
-    # Of images that are all alike, one class is right: 2 of 12, or 1.
-    errors = [text for text in printed if isinstance(text, str)]
-    assert len(errors) in (10, 11)
-    assert all(re.fullmatch(r"\d+: \d -> \d", text) for text in errors)
+    arguments = executable, {"w": np.float32(2)}, {}, {"x": np.arange(3, dtype=np.float32)}, 3
+    found, expected = run_steps(ReferenceBackend(), *arguments), one_by_one(ReferenceBackend(), *arguments)
+    assert found[0]["y"].tolist() == expected[0]["y"].tolist() == [0, 2, 6]
+    assert found[1] == expected[1] == {"w": 5}
+
+
+def test_the_example_of_the_page_on_ensembles_lists_errors(
+    run_document: RunDocument, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_document("docs/ensembles.md")
+    # Images without a pattern, of which some are right by chance.
+    errors = [line for line in capsys.readouterr().out.splitlines() if "->" in line]
+    assert errors
+    assert all(re.fullmatch(r"\d+: \d -> \d", line) for line in errors)
+
+
+@pytest.fixture(scope="module")
+def parse() -> Parse:
+    """parse(["train", "run.toml"]): go as far as the command itself; wrong usage raises."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("isograd", [], resilient_parsing=True)
+
+    def parse(arguments: Sequence[str]) -> None:
+        name, command, rest = group.resolve_command(context, list(arguments))
+        command.make_context(name, rest, parent=context)
+
+    return parse
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The arguments of each `isograd` in lines of a shell."""
+    for line in text.splitlines():
+        for command in re.split(r"[;|]|&&", line.partition(" #")[0].removeprefix("$ ")):
+            words = command.split()
+            while words and re.fullmatch(r"[A-Z_]+=\S+", words[0]):
+                words = words[1:]
+            if words[:1] == ["isograd"]:
+                yield shlex.split(" ".join(words[1:]))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_command_line_takes_the_commands_of_a_document(
+    document: str, parse: Parse, blocks: Blocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ISOGRAD_SEED", raising=False)
+    for block in blocks(document, "", "console"):
+        for arguments in commands(block.text):
+            parse(arguments)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_the_command_line_knows_the_commands_in_the_text_of_a_document(document: str, parse: Parse) -> None:
+    mentioned = re.findall(r"`isograd ([a-z][^`]*)`", (ROOT / document).read_text(encoding="utf-8"))
+    for text in mentioned:
+        # One capital stands for a number.
+        words = re.sub(r"\b[A-Z]\b", "1", text.replace("...", "").replace("\\|", "|")).split()
+        if "--help" in words:
+            continue
+        # A mention leaves out what its sentence is not about.
+        assert refusal(parse, words) in ("", "MissingParameter"), text
+
+
+def refusal(parse: Parse, words: Sequence[str]) -> str:
+    """The kind of error by which the command line refuses words, or empty."""
+    try:
+        parse(words)
+    except Exception as error:
+        return type(error).__name__
+    return ""
+
+
+@pytest.mark.parametrize("document", having("toml"))
+def test_the_toml_of_a_document_is_read(document: str, blocks: Blocks) -> None:
+    whole = tomllib.loads(read_preset("chapter6/shallow").to_toml())
+    for block in blocks(document, "toml"):
+        tables = tomllib.loads(block.text)
+        if set(tables) <= set(whole):
+            text = tomli_w.dumps(whole | {name: whole[name] | table for name, table in tables.items()})
+            parse_run(text, document, "page").augmentation()
+        else:
+            assert set(tables) <= {"expected_failure", "project"}, document

@@ -1,18 +1,21 @@
-"""What the page on networks inside PyTorch and JAX programs shows of PyTorch is what happens."""
+"""What the documents show of PyTorch is what happens."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "torch-and-jax.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-OURS = [block for block in BLOCKS if "isograd_torch" in block]
+RunDocument = Callable[..., dict[str, Any]]
 
 
-@pytest.mark.parametrize("block", OURS, ids=range(len(OURS)))
-def test_a_block_of_the_page_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(block, PAGE.name, "exec"), {"print": lambda *values: None})
+def test_the_page_on_programs_that_embed_a_network_shows_what_happens(run_document: RunDocument) -> None:
+    assert "as_module" in run_document("docs/torch-and-jax.md", only="isograd_torch")
+
+
+def test_the_readme_shows_what_a_function_has_become(
+    run_document: RunDocument, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_document("backends/torch/README.md", only="import")
+    assert "def " in capsys.readouterr().out

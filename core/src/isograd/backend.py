@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Array", "Backend", "Capabilities", "Executable", "one_by_one"]
 
-# An array of the backend at hand, as its `to_device` returns it.
 Array: TypeAlias = Any
+"""An array of the backend at hand, as its `to_device` returns it."""
 
 
 @dataclass(frozen=True)

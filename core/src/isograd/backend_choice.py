@@ -22,6 +22,7 @@ __all__ = ["ENVIRONMENT_VARIABLE", "BackendChoice", "choose_backend", "load_back
 logger = logging.getLogger(__name__)
 
 ENVIRONMENT_VARIABLE = "ISOGRAD_BACKEND"
+"""The environment variable that names a backend where no argument does."""
 
 
 class BackendChoice(NamedTuple):

@@ -7,6 +7,18 @@ name the argument, say what came and what was expected.
 
 from __future__ import annotations
 
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "FileAccessError",
+    "FileFormatError",
+    "IsogradError",
+    "NonFiniteError",
+    "PluginError",
+    "ShapeError",
+    "UnsupportedError",
+]
+
 
 class IsogradError(Exception):
     """The root: `except IsogradError` catches whatever isograd raises on purpose."""

@@ -117,10 +117,12 @@ class Network:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
+        """The layer specs, in order."""
         return self.architecture.layers
 
     @property
     def input_shape(self) -> Shape:
+        """Of one example."""
         return self.architecture.input_shape
 
     @property
@@ -135,6 +137,7 @@ class Network:
 
     @property
     def dtype(self) -> str:
+        """Of parameters and computation."""
         return self.architecture.dtype
 
     def summary(self) -> str:

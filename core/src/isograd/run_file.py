@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 RUN_FILE = "run.toml"
+"""The name of the run file in a run's folder."""
 
 T = TypeVar("T")
 

@@ -20,6 +20,8 @@ from isograd.graph import reference
 from isograd.graph.dtypes import DTYPES
 from isograd.graph.function import Function
 
+__all__ = ["ReferenceBackend", "ReferenceExecutable"]
+
 Array = npt.NDArray[Any]
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from isograd.graph import PRIMITIVES
 from isograd.onnx import OPERATORS
@@ -15,15 +12,11 @@ from isograd.onnx import OPERATORS
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "export.md"
 
 
-def test_the_example_runs(
-    library: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_runs(library: Callable[[str], Any], run_document: Callable[..., Any]) -> None:
     library("onnx")
     library("onnxruntime")
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    monkeypatch.chdir(tmp_path)
     printed: list[Any] = []
-    exec(compile(example, "export.md", "exec"), {"print": lambda *values: printed.extend(values)})
+    run_document("docs/export.md", print=lambda *values: printed.extend(values))
     shape, classes, input_shape = printed
     assert (shape, classes.shape, input_shape) == ((3, 10), (3,), "[1, 28, 28]")
 

@@ -20,8 +20,8 @@ from isograd.graph import (
 )
 from isograd.graph.tensor import Shape
 
-# One size for all, so that one compiled function serves any number of examples.
 CHUNK_ROWS = 250
+"""Rows of a chunk: one size for all, so that one compiled function serves any number of examples."""
 
 
 def evaluation_function(

@@ -1,10 +1,12 @@
 """The graph language: symbolic tensors, primitives, functions derived from them, and gradients.
 
-from isograd import graph as G
+    from isograd import graph as G
 
-x, w = G.variable("x", (10, 784)), G.variable("w", (784, 10))
-cost = G.softmax(x @ w).sum()
-print(G.format_graph(G.grad(cost, w)))
+    x, w = G.variable("x", (10, 784)), G.variable("w", (784, 10))
+    cost = G.softmax(x @ w).sum()
+    print(G.format_graph(G.grad(cost, w)))
+
+A backend executes a `Function`, made of primitives alone; `isograd.graph.reference` says what each is.
 """
 
 from __future__ import annotations

@@ -9,9 +9,12 @@ import numpy as np
 from isograd.errors import ArgumentTypeError
 
 DType = Literal["float32", "float64", "int32", "bool", "uint8"]
+"""The name of a dtype."""
 
 DTYPES: tuple[DType, ...] = get_args(DType)
+"""All dtypes of the graph language."""
 FLOATING: frozenset[DType] = frozenset({"float32", "float64"})
+"""Those that have gradients."""
 ARITHMETIC: frozenset[DType] = FLOATING | {"int32"}
 ORDERED: frozenset[DType] = ARITHMETIC | {"uint8"}
 

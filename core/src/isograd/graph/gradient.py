@@ -22,6 +22,7 @@ Gradients = Sequence[Tensor | None]
 Rule = Callable[[Tensor, Tensor], Gradients]
 
 VJP: dict[str, Rule] = {}
+"""The gradient rules, by the name of the primitive."""
 
 
 def vjp(*names: str) -> Callable[[Rule], Rule]:

@@ -52,6 +52,7 @@ class Primitive:
 
 
 PRIMITIVES: dict[str, Primitive] = {}
+"""The table of primitives, by name."""
 
 
 def primitive(group: str) -> Callable[[Callable[P, Application]], Callable[P, Tensor]]:
@@ -109,6 +110,7 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return len(self.shape)
 
     @property
@@ -190,16 +192,20 @@ class Tensor:
         return _primitives.transpose(self, axes=axes or tuple(reversed(range(self.ndim))))
 
     def cast(self, dtype: str) -> Tensor:
+        """The primitive `cast`."""
         return _primitives.cast(self, dtype=dtype)
 
     def sum(self, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Tensor:
+        """The primitive `reduce_sum`; with `keepdims` the axes stay, of size 1."""
         return _operators.reduce("reduce_sum", self, axes, keepdims)
 
     def mean(self, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Tensor:
+        """The sum divided by the number of elements that go into each sum."""
         total = self.sum(axes, keepdims=keepdims)
         return total / (self.size / max(total.size, 1))
 
     def max(self, axes: int | Sequence[int] | None = None, *, keepdims: bool = False) -> Tensor:
+        """The primitive `reduce_max`; with `keepdims` the axes stay, of size 1."""
         return _operators.reduce("reduce_max", self, axes, keepdims)
 
 

@@ -13,6 +13,7 @@ from isograd.graph.tensor import Shape, Tensor
 from isograd.layers.initialisers import Initialiser
 
 Mode = Literal["train", "evaluate"]
+"""What a layer's graph is built for."""
 
 # No dot, slash or leading digit: a name is one part of a path, and never taken for a position.
 _NAME = re.compile(r"[^\W\d][\w-]*")

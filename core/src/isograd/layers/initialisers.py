@@ -69,6 +69,7 @@ class Initialiser(ABC):
 
 InitialiserFunction = Callable[[int, str, "ParameterSpec"], npt.ArrayLike]
 InitialiserLike = str | Initialiser | InitialiserFunction
+"""What stands for an initialiser: itself, the name of one, or a function (seed, path, spec) -> array."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ SCHEMES: dict[str, Scheme] = {
     "glorot": Scheme(GLOROT, bias=ZEROS),
     "he": Scheme(HE, bias=ZEROS),
 }
+"""How all weights and biases of a network begin, by the names that `Network(init=...)` takes."""
 
 
 def as_initialiser(value: InitialiserLike, argument: str = "initialiser") -> Initialiser:

@@ -43,6 +43,7 @@ from isograd.layers.validation import label
 from isograd.tables import construct
 
 FORMAT = 1
+"""The format of layers in files; a newer one is refused."""
 
 T = TypeVar("T")
 

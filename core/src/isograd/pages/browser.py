@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urljoin
 
 from isograd.errors import UnsupportedError
 
@@ -23,12 +24,20 @@ PICTURE = (1200, 1600)
 
 _MILLISECONDS = 30_000
 
-# What is inside of .scroll may be wider: it has a bar of its own.
+# What is inside of an element that scrolls may be wider: it has a bar of its own.
 _TOO_WIDE = """() => {
     const width = document.documentElement.clientWidth;
+    const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
+    const within = element => {
+        for (let at = element.parentElement; at && at !== document.body; at = at.parentElement) {
+            if (scrolls(at)) return true;
+        }
+        return false;
+    };
     const wide = [...document.querySelectorAll("body, body *")].filter(element => {
         const box = element.getBoundingClientRect();
-        return !element.closest(".scroll > *") && (box.width > width + 1 || box.right > width + 1);
+        const wide = box.width > width + 1 || box.right > width + 1;
+        return wide && !within(element) && element.checkVisibility({opacityProperty: true});
     });
     const name = element => element.tagName.toLowerCase();
     return wide.map(e => `<${name(e)}> is wider than the page: ${e.textContent.trim().slice(0, 60)}`);
@@ -43,20 +52,22 @@ _NOT_DECODED = """async () => {
 # WCAG 2.1, success criterion 1.4.3: text needs a contrast of 4.5 to 1 to what is behind it.
 _TOO_FAINT = """() => {
     const channels = colour => colour.match(/[\\d.]+/g).map(Number);
-    const luminance = colour => channels(colour).slice(0, 3).map(part => part / 255)
+    const over = ([red, green, blue, share = 1], back) =>
+        [red, green, blue].map((part, i) => share * part + (1 - share) * back[i]);
+    const visible = element => element.checkVisibility({opacityProperty: true, visibilityProperty: true});
+    const luminance = parts => parts.map(part => part / 255)
         .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
         .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
-    const transparent = colour => channels(colour)[3] === 0;
     const behind = element => {
-        for (let at = element; at; at = at.parentElement) {
-            const colour = getComputedStyle(at).backgroundColor;
-            if (!transparent(colour)) return colour;
-        }
-        return "rgb(255, 255, 255)";
+        if (!element) return [255, 255, 255];
+        const colour = channels(getComputedStyle(element).backgroundColor);
+        return (colour[3] ?? 1) === 1 ? colour : over(colour, behind(element.parentElement));
     };
     const faint = [...document.querySelectorAll("body *")].filter(element => {
         if (![...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())) return false;
-        const both = [getComputedStyle(element).color, behind(element)].map(luminance).sort((a, b) => a - b);
+        if (!visible(element)) return false;
+        const back = behind(element), front = over(channels(getComputedStyle(element).color), back);
+        const both = [front, back].map(luminance).sort((a, b) => a - b);
         return (both[1] + 0.05) / (both[0] + 0.05) < 4.5;
     });
     return faint.map(e => `a text is too faint: ${e.textContent.trim().slice(0, 60)}`);
@@ -91,30 +102,32 @@ def chromium() -> Iterator[Any]:
 
 
 def faults(
-    browser: Any, page: Path, scheme: Literal["light", "dark"] = "light", width: int = 1200
+    browser: Any, page: Path | str, scheme: Literal["light", "dark"] = "light", width: int = 1200
 ) -> list[str]:
     """What is wrong with a page, one sentence each.
 
-    That is: a request to anywhere but the file itself and data: URLs, an error or a warning on the console,
-    an error of a script, an element that is wider than the page and not inside of one of class "scroll", an
-    image that is not decoded, a text of too little contrast.
+    That is: a request to anywhere but the file itself, or its server, and data: URLs, an error or a warning
+    on the console, an error of a script, an element that is wider than the page and not inside of one that
+    scrolls, an image that is not decoded, a text of too little contrast.
 
     Parameters
     ----------
     browser : playwright.sync_api.Browser
         As `chromium` gives it.
-    page : Path
-        An HTML file.
+    page : Path or str
+        An HTML file, or the address of a page that a server has.
     scheme : "light" or "dark"
         What the reader prefers.
     width : int
         Of the window, in pixels.
     """
     found: list[str] = []
-    address = page.resolve().as_uri()
+    address = page.resolve().as_uri() if isinstance(page, Path) else page
+    # A file is whole by itself; a page of a server may ask for what lies beside it there.
+    allowed = ("data:", address if isinstance(page, Path) else urljoin(page, "/"))
 
     def requested(request: Any) -> None:
-        if request.url != address and not request.url.startswith("data:"):
+        if not request.url.startswith(allowed):
             found.append(f"a request leaves the page: {request.url}")
 
     def logged(message: Any) -> None:

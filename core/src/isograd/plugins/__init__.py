@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 registry = PluginRegistry()
+"""The one registry of this process."""
 
 backend_descriptors = registry.backend_descriptors
 command_descriptors = registry.command_descriptors

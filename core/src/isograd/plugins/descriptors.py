@@ -42,8 +42,8 @@ def check_name(name: object, argument: str) -> None:
         )
 
 
-# Of the graph language: the primitives, their exact meanings and the table of conventions.
 SPECIFICATION = 1
+"""The version of the graph language: the primitives, their exact meanings, the table of conventions."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ import pluggy
 from isograd.plugins.descriptors import BackendDescriptor, CommandDescriptor, DatasetDescriptor
 
 hookspec = pluggy.HookspecMarker("isograd")
+"""Marks the specification of a hook; those below are all."""
 hookimpl = pluggy.HookimplMarker("isograd")
+"""Marks a function or method of a plugin as its implementation of the hook of that name."""
 
 # The bodies below never run: each returns what a plugin without that hook offers.
 

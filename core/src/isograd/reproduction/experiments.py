@@ -153,6 +153,7 @@ _MNIST = (
 )
 
 COLLECTIONS: Mapping[str, tuple[Experiment, ...]] = {"chapter6": _CHAPTER6, "mnist": _MNIST}
+"""The experiments that `isograd reproduce` runs, in the order of their reports."""
 
 
 def find_experiments(collection: str, names: Sequence[str] = ()) -> list[Experiment]:

@@ -54,6 +54,7 @@ class Trained:
         return sum(record.seconds for record in self.history.epochs)
 
     def to_data(self) -> dict[str, Any]:
+        """Plain data, as the report in JSON has it."""
         return {
             "seed": self.seed,
             "epoch": self.epoch,

@@ -29,7 +29,7 @@ TEST_TOOLS = [
     "jinja2",
 ]
 # What an isograd network is embedded in.
-EMBEDDING = ["scikit-learn>=1.7", "onnx>=1.18", "onnxruntime>=1.22"]
+EMBEDDING = ["scikit-learn>=1.7", "pandas", "onnx>=1.18", "onnxruntime>=1.22"]
 SOURCES = [
     "core",
     "conformance",

@@ -177,7 +177,7 @@ class IsogradClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         if first:
             self._begin(encoder, X, y, weights, 1)
         else:
-            codes = encoder.transform(y)
+            codes = _codes(encoder, y)
             self._train_on(X, codes, self._weighted(encoder, y, codes, weights))
         return self
 
@@ -242,10 +242,10 @@ class IsogradClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
     ) -> None:
         classes = encoder.classes_
         if len(classes) < 2:
-            raise ArgumentError(f"y has one class, {classes[0]!r}; expected at least two")
+            raise ArgumentError(f"y has one class, {classes.tolist()[0]!r}; expected at least two")
         blueprint = self._blueprint()
         blueprint.check_cost("classes")
-        codes = encoder.transform(y)
+        codes = _codes(encoder, y)
         weights = self._weighted(encoder, y, codes, weights)
         self._train_anew(blueprint.with_softmax(len(classes)), X, codes, weights, epochs)
         self.classes_ = classes
@@ -265,3 +265,20 @@ class IsogradClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         )
         of_examples: FloatArray = of_classes[codes]
         return of_examples if weights is None else weights * of_examples
+
+
+def _codes(encoder: LabelEncoder, y: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The position of each label in the encoder's classes.
+
+    Raises
+    ------
+    ArgumentError
+        If a label is none of them. The encoder itself takes a text for the class that it begins with, where
+        that is the longest.
+    """
+    classes = encoder.classes_.tolist()
+    unknown = set(y.tolist()) - set(classes)
+    if unknown:
+        raise ArgumentError(f"y has the class {next(iter(unknown))!r}; expected one of {classes}")
+    codes: npt.NDArray[Any] = encoder.transform(y)
+    return codes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar
@@ -23,7 +23,7 @@ from isograd.graph.dtypes import as_dtype
 from isograd.layers import InitialiserLike, Layer
 from isograd.network import Network
 from isograd.sklearn.blueprint import Blueprint
-from isograd.training import Callback, History
+from isograd.training import Callback, EpochRecord, History
 from isograd.training.augmentation import Augmentation
 from isograd.training.checks import flag, number, whole
 from isograd.training.schedules import Eta
@@ -73,7 +73,7 @@ class NetworkEstimator(BaseEstimator):  # type: ignore[misc] # scikit-learn has 
         early_stopping: int | None = None,
         validation_fraction: float = 0.1,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Sequence[Callback | Callable[[EpochRecord], object]] = (),
         init: InitialiserLike | None = None,
         dtype: str | None = None,
         cost: Cost | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from isograd.costs import Cost, LogLikelihood
 from isograd.errors import ArgumentError
 from isograd.layers import InitialiserLike, Layer
 from isograd.sklearn.base import FloatArray, NetworkEstimator, checked_weights
-from isograd.training import Callback
+from isograd.training import Callback, EpochRecord
 from isograd.training.augmentation import Augmentation
 from isograd.training.schedules import Eta
 
@@ -91,7 +91,7 @@ class IsogradClassifier(ClassifierMixin, NetworkEstimator):  # type: ignore[misc
         validation_fraction: float = 0.1,
         class_weight: ClassWeight | None = None,
         augmentation: Augmentation | Sequence[Augmentation] | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Sequence[Callback | Callable[[EpochRecord], object]] = (),
         init: InitialiserLike | None = None,
         dtype: str | None = None,
         cost: Cost | None = None,

@@ -47,9 +47,10 @@ def _blocks(document: str, *kinds: str) -> list[Block]:
 def run_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, Any]]]:
     """run_document(document, **names): run its blocks of Python, one after another, and return all names.
 
-    With `only`, those that have that text. They begin with the names given, in an empty folder, on a data set of a few digits, and on the reference
-    backend under the name of each that is known and not installed. A block whose note is "from FILE" has to
-    be a part of that file, and is not run; nor is one of the note "not run: REASON".
+    With `only`, those that have that text. They begin with the names given, in an empty folder, on a data
+    set of a few digits, and on the reference backend under the name of each that is known and not installed.
+    A block whose note is "from FILE" has to be a part of that file, and is not run; nor is one of the note
+    "not run: REASON".
     """
     from isograd import plugins
     from isograd.plugins import BackendDescriptor

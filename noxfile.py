@@ -33,7 +33,7 @@ SITE_TOOLS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.6,<10", "mkdocstrings[python
 # A layer and a cost that isograd finds as a plugin.
 EXTENSION = "examples/maxout"
 # What an isograd network is embedded in.
-EMBEDDING = ["scikit-learn>=1.7", "onnx>=1.18", "onnxruntime>=1.22"]
+EMBEDDING = ["scikit-learn>=1.7", "pandas", "onnx>=1.18", "onnxruntime>=1.22"]
 SOURCES = [
     "core",
     "conformance",

@@ -8,6 +8,7 @@ import pytest
 
 PACKAGES = [
     "isograd",
+    "isograd.costs",
     "isograd.data",
     "isograd.embedding",
     "isograd.evaluation",

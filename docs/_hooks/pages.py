@@ -34,10 +34,9 @@ DOCUMENTS = {
     "conformance/README.md": "conformance.md",
     "core/README.md": "packages/core.md",
     "datasets/mnist/README.md": "packages/mnist.md",
-    "examples/autograd/README.md": "packages/autograd.md",
     **{
         path.relative_to(ROOT).as_posix(): f"packages/{path.parent.name}.md"
-        for path in sorted(ROOT.glob("backends/*/README.md"))
+        for path in sorted((*ROOT.glob("backends/*/README.md"), *ROOT.glob("examples/*/README.md")))
     },
     # The page that `isograd reproduce` wrote is results/NAME.html already.
     **{

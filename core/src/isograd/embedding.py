@@ -18,7 +18,9 @@ from isograd.training.step import MASK
 __all__ = ["INPUT", "OUTPUT", "adopt_arrays", "batch_function", "check_arrays", "check_network"]
 
 INPUT = "x"
+"""The name of the batch among a function's inputs."""
 OUTPUT = "output"
+"""The name of the last layer's output."""
 
 
 def batch_function(architecture: Architecture, shape: Shape, mode: Mode) -> Function:

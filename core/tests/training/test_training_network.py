@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -251,6 +253,24 @@ def test_a_network_prints_as_what_made_it() -> None:
     network = Network([FullyConnected(3), Softmax(2)], (4,), 5)
     assert repr(network) == "Network([FullyConnected(n_out=3), Softmax(n_out=2)], input_shape=(4,), seed=5)"
     assert network.layers == (FullyConnected(3), Softmax(2))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_copied_or_pickled_network_goes_on_with_the_same_run(
+    copied: Callable[[Network], Network], backend: ReferenceBackend, make_network: Make
+) -> None:
+    network = make_network()
+    data = Dataset(np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) % 3, weights=np.arange(6))
+    network.SGD(data, 1, 4, 0.1, data, momentum=0.9, backend=backend)
+    other = copied(network)
+    for one in (network, other):
+        one.SGD(copied(data), 2, 4, 0.1, data, momentum=0.9, backend=backend, resume=True)
+    assert other.predict_proba(data, backend=backend).tobytes() == (
+        network.predict_proba(data, backend=backend).tobytes()
+    )
+    assert other.training.history.epochs[-1].validation_cost == (
+        network.training.history.epochs[-1].validation_cost
+    )
 
 
 def test_predicting_any_number_of_examples_compiles_once(recording_backend: Make, make_network: Make) -> None:

@@ -35,14 +35,16 @@ def evaluation_function(
     every side, are to be its own. State: parameters and layer state, by path.
 
     Outputs, those that are wanted, with one row an example: "class" int32 (rows,), the first of the largest
-    outputs; "predicted" (rows, *output_shape), what the network's cost makes of the outputs, such as their
-    softmax; "cost" (rows,), `costs.row_costs`.
+    outputs; "outputs" (rows, *output_shape), the last layer's; "predicted", of that shape, what the network's
+    cost makes of them, such as their softmax; "cost" (rows,), `costs.row_costs`.
     """
     inputs, state, layers = forward_rows(architecture, data, examples, min(examples, CHUNK_ROWS), shifts)
     z = layers[-1]
     outputs: dict[str, Tensor] = {}
     if "class" in wanted:
         outputs["class"] = argmax(z, axis=1)
+    if "outputs" in wanted:
+        outputs["outputs"] = z
     if "predicted" in wanted:
         outputs["predicted"] = architecture.cost.predicted(z)
     if "cost" in wanted:

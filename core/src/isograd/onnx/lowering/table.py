@@ -11,7 +11,9 @@ from isograd.onnx.operations import Operation
 Lowering = Callable[[OnnxGraph, Operation], str | Value]
 
 LOWERINGS: dict[str, Lowering] = {}
+"""How each primitive is written, by its name; one that is missing has no form in ONNX."""
 OPERATORS: dict[str, tuple[str, ...]] = {}
+"""The ONNX operators that may come of each primitive, by its name."""
 
 
 def lowers(*names: str, to: str) -> Callable[[Lowering], Lowering]:

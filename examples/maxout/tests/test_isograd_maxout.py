@@ -105,8 +105,8 @@ def test_a_network_of_them_is_exported() -> None:
     x = np.random.default_rng(0).random((6, 3), np.float32)
     (found,) = session.run(["values"], {"input": x})
     wanted = network.predict(x, backend=BACKENDS[0])
-    # Two dense layers, of 3 and 4 terms and a bias: gamma_10 of what they would be without signs, on each side
-    # (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
+    # Two dense layers, of 3 and 4 terms and a bias: gamma_10 of what they would be without signs, on each
+    # side (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
     magnitudes = {path: abs(array) for path, array in network.parameters.items()}
     hidden = (x @ magnitudes["0.weight"] + magnitudes["0.bias"]).reshape(6, 4, 3).max(axis=2)
     bound = 2 * 10 * 2.0**-24 * (hidden @ magnitudes["1.weight"] + magnitudes["1.bias"]) * 1.01

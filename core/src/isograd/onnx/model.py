@@ -14,8 +14,8 @@ from isograd.onnx.lowering import LOWERINGS
 from isograd.onnx.operations import Operation, Owner, for_any_rows, static
 
 OPSET = 18
-"""The oldest operator set in which every reduction takes its axes as an input and ScatterND adds. ONNX Runtime
-reads it from release 1.14 on, of 2023; a newer set would exclude runtimes and gain nothing."""
+"""The oldest operator set in which every reduction takes its axes as an input and ScatterND adds. ONNX
+Runtime reads it from release 1.14 on, of 2023; a newer set would exclude runtimes and gain nothing."""
 IR_VERSION = 8
 """Of the ONNX release that brought that operator set, 1.13: what such runtimes can read."""
 # A model is one protocol buffer, of less than 2**31 bytes; the rest is for the graph.

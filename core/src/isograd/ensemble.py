@@ -25,7 +25,8 @@ from isograd.errors import (
     UnsupportedError,
 )
 from isograd.graph.tensor import Shape
-from isograd.network import Data, Network
+from isograd.model import Data
+from isograd.network import Network
 from isograd.training import ensemble_file
 from isograd.training.plan import checked_data, checked_shifts
 

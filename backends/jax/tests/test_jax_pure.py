@@ -36,7 +36,7 @@ from isograd_conformance.trajectory import (
     smooth_network,
     trained_by_sgd,
 )
-from isograd_jax import as_function, load_into
+from isograd_jax import as_function, as_function_with_state, load_into
 from isograd_jax.backend import JaxBackend
 
 BACKEND = JaxBackend()
@@ -52,7 +52,7 @@ def test_a_loop_of_ones_own_trains_as_network_sgd_does() -> None:
     data = Dataset(normal_images(8, "float64"), np.arange(8) % 3)
     found: list[dict[str, np.ndarray]] = []
     with jax.enable_x64(True):
-        params, state, apply = as_function(begin)
+        params, state, apply = as_function_with_state(begin)
 
         def cost_of(params: Any, state: Any, x: Any, y: Any) -> Any:
             z, new_state = apply(params, state, x, train=True)
@@ -87,7 +87,7 @@ def test_evaluation_and_training_are_what_the_layers_define(
         function = batch_function(net.architecture, x.shape, mode)
         masks: dict[str, np.ndarray] = {}
         with jax.enable_x64(True):
-            params, state, apply = as_function(net)
+            params, state, apply = as_function_with_state(net)
             key = jax.random.key(seed)
             traced = jax.jit(apply, static_argnames="train")
             z, new_state = traced(params, state, x, train=mode == "train", key=key)
@@ -109,7 +109,7 @@ def branching() -> Network:
 
 
 def test_vmap_over_examples_and_over_parameters(branching: Network) -> None:
-    params, state, apply = as_function(branching)
+    params, state, apply = as_function_with_state(branching)
     x = jnp.asarray(normal_images(5, "float32"))
     one = jax.jit(jax.vmap(lambda x: apply(params, state, x[None])[0][0]))(x)
     function = batch_function(branching.architecture, x.shape, "evaluate")
@@ -128,7 +128,7 @@ def test_vmap_over_examples_and_over_parameters(branching: Network) -> None:
 
 
 def test_gradients_of_examples_one_by_one_add_up_to_that_of_the_batch(branching: Network) -> None:
-    params, state, apply = as_function(branching)
+    params, state, apply = as_function_with_state(branching)
     x = jnp.asarray(normal_images(4, "float32"))
 
     def cost(params: Any, x: Any) -> Any:
@@ -160,7 +160,7 @@ def test_gradients_of_gradients_are_those_of_the_graph() -> None:
         zip(paths, G.grad((slope * slope).sum(), [function.state[path] for path in paths]), strict=True)
     )
     with jax.enable_x64(True):
-        params, state, apply = as_function(net)
+        params, state, apply = as_function_with_state(net)
 
         def penalty(params: Any) -> Any:
             return jnp.sum(jax.grad(lambda x: jnp.sum(jnp.tanh(apply(params, state, x)[0])))(data) ** 2)
@@ -171,7 +171,9 @@ def test_gradients_of_gradients_are_those_of_the_graph() -> None:
 
 
 def test_dropout_is_a_function_of_the_key_alone() -> None:
-    params, state, apply = as_function(Network([Dropout(0.5), Softmax(3, weight_init="n_in")], IMAGE))
+    params, state, apply = as_function_with_state(
+        Network([Dropout(0.5), Softmax(3, weight_init="n_in")], IMAGE)
+    )
     assert state == {}
     training = jax.jit(apply, static_argnames="train")
     x, key = jnp.asarray(normal_images(4, "float32")), jax.random.key(3)
@@ -183,12 +185,44 @@ def test_dropout_is_a_function_of_the_key_alone() -> None:
         apply(params, state, x, train=True)
 
 
+def test_without_state_the_function_is_that_of_the_networks_own() -> None:
+    net = smooth_network("float32")
+    x = jnp.asarray(normal_images(4, "float32"))
+    params, apply = as_function(net)
+    _, state, with_state = as_function_with_state(net)
+    assert jnp.array_equal(apply(params, x), with_state(params, state, x)[0])
+    with pytest.raises(
+        UnsupportedError, match=r"^train is True, .* 1.running_mean, .* as_function_with_state"
+    ):
+        apply(params, x, train=True)
+    before = bits(net.state)
+    load_into(net, {path: array + 1 for path, array in params.items()})
+    assert bits(net.state) == before
+    assert bits(net.parameters) == bits({path: array + 1 for path, array in params.items()})
+
+
+def test_a_network_without_state_trains_jits_and_maps_as_a_function_of_parameters_and_batch() -> None:
+    layers = [Dropout(0.5), FullyConnected(4, "tanh"), Softmax(3, weight_init="n_in")]
+    params, apply = as_function(Network(layers, (5,), init="n_in"))
+    x, key = jnp.asarray(np.random.default_rng(0).random((6, 5), np.float32)), jax.random.key(1)
+
+    def cost(params: Any, x: Any, key: Any) -> Any:
+        return apply(params, x, train=True, key=key).sum()
+
+    gradients = jax.jit(jax.grad(cost))(params, x, key)
+    assert {path: g.shape for path, g in gradients.items()} == {path: w.shape for path, w in params.items()}
+    each = jax.vmap(lambda row, key: apply(params, row[None], train=True, key=key)[0])
+    assert each(x, jax.random.split(key, 6)).shape == (6, 3)
+    with pytest.raises(ArgumentError, match="^key is None"):
+        apply(params, x, train=True)
+
+
 def test_double_precision_is_asked_for_and_never_lost_silently() -> None:
     net = smooth_network("float64")
     with pytest.raises(UnsupportedError, match=r"net is of float64, .* jax.enable_x64\(True\)"):
         as_function(net)
     with jax.enable_x64(True):
-        params, state, apply = as_function(net)
+        params, state, apply = as_function_with_state(net)
         assert {a.dtype.name for a in params.values()} == {"float64"}
     with pytest.raises(UnsupportedError, match="net is of float64"):
         apply(params, state, jnp.asarray(normal_images(2, "float32")))
@@ -197,7 +231,7 @@ def test_double_precision_is_asked_for_and_never_lost_silently() -> None:
 
 def test_the_function_has_copies_of_the_arrays() -> None:
     net = smooth_network("float32")
-    params, state, _ = as_function(net)
+    params, state, _ = as_function_with_state(net)
     before = bits({**params, **state})
     for array in net.checked_arrays().values():
         array += 1
@@ -225,7 +259,7 @@ def test_the_function_has_copies_of_the_arrays() -> None:
 def test_arguments_that_do_not_fit_are_refused(
     change: dict[str, Any], error: type[IsogradError], message: str
 ) -> None:
-    params, state, apply = as_function(smooth_network("float32"))
+    params, state, apply = as_function_with_state(smooth_network("float32"))
     arguments: Any = {"params": params, "state": state, "x": normal_images(2, "float32"), **change}
     with pytest.raises(error, match=message):
         apply(**arguments)
@@ -245,7 +279,7 @@ def test_what_is_not_of_the_network_is_refused_and_changes_nothing(
 ) -> None:
     net = smooth_network("float32")
     before = bits(net.checked_arrays())
-    params, state, _ = as_function(net)
+    params, state, _ = as_function_with_state(net)
     given = {path: array + 1 for path, array in params.items()} | change
     with pytest.raises(error, match=message):
         load_into(net, {path: array for path, array in given.items() if array is not None}, state)

@@ -5,11 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isograd_jax.pure import NetworkFunction, as_function, load_into
+    from isograd_jax.pure import (
+        NetworkFunction,
+        NetworkFunctionWithState,
+        as_function,
+        as_function_with_state,
+        load_into,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["NetworkFunction", "__version__", "as_function", "load_into"]
+__all__ = [
+    "NetworkFunction",
+    "NetworkFunctionWithState",
+    "__version__",
+    "as_function",
+    "as_function_with_state",
+    "load_into",
+]
 
 
 def __getattr__(name: str) -> Any:

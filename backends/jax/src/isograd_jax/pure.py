@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -35,6 +35,19 @@ class Apply(Protocol):
     def __call__(
         self,
         params: Mapping[str, jax.Array],
+        x: jax.Array,
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
+    ) -> jax.Array: ...
+
+
+class ApplyWithState(Protocol):
+    """What a network computes, as `as_function_with_state` describes it."""
+
+    def __call__(
+        self,
+        params: Mapping[str, jax.Array],
         state: Mapping[str, jax.Array],
         x: jax.Array,
         *,
@@ -44,7 +57,21 @@ class Apply(Protocol):
 
 
 class NetworkFunction(NamedTuple):
-    """What `as_function` returns: ``params, state, apply = as_function(net)``.
+    """What `as_function` returns: ``params, apply = as_function(net)``.
+
+    Attributes
+    ----------
+    params : dict of path to jax.Array
+        The parameters, which are trained.
+    apply : callable
+    """
+
+    params: Arrays
+    apply: Apply
+
+
+class NetworkFunctionWithState(NamedTuple):
+    """What `as_function_with_state` returns: ``params, state, apply = as_function_with_state(net)``.
 
     Attributes
     ----------
@@ -56,10 +83,38 @@ class NetworkFunction(NamedTuple):
 
     params: Arrays
     state: Arrays
-    apply: Apply
+    apply: ApplyWithState
 
 
 def as_function(net: Network) -> NetworkFunction:
+    """The network as a pure function of its parameters and a batch.
+
+    ``output = apply(params, x, train=False, key=None)``: nothing is kept between calls, and gradients are
+    taken of the first argument. All else is as `as_function_with_state` has it, parameters and errors too.
+
+    The layers' state, where there is any, such as running means, is what the network has now. Training that
+    moves it needs `as_function_with_state`: `train=True` of such a network is an UnsupportedError.
+    """
+    params, state, with_state = as_function_with_state(net)
+
+    def apply(
+        params: Mapping[str, jax.Array],
+        x: jax.Array,
+        *,
+        train: bool = False,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        if train and state:
+            raise UnsupportedError(
+                f"train is True, which moves the layers' state, {', '.join(state)}; "
+                "as_function_with_state gives it back"
+            )
+        return with_state(params, state, x, train=train, key=key)[0]
+
+    return NetworkFunction(params, apply)
+
+
+def as_function_with_state(net: Network) -> NetworkFunctionWithState:
     """The network as a pure function of its parameters, its state and a batch.
 
     ``output, new_state = apply(params, state, x, train=False, key=None)``, as a function with state has it in
@@ -87,7 +142,7 @@ def as_function(net: Network) -> NetworkFunction:
 
     Returns
     -------
-    NetworkFunction
+    NetworkFunctionWithState
         Its arrays are copies, on JAX's default device.
 
     Raises
@@ -136,7 +191,7 @@ def as_function(net: Network) -> NetworkFunction:
         after = dict(zip(function.state, new, strict=True))
         return output, {path: after[path] for path in state}
 
-    return NetworkFunction(
+    return NetworkFunctionWithState(
         {path: jax.numpy.array(arrays[path]) for path in architecture.parameters},
         {path: jax.numpy.array(arrays[path]) for path in architecture.state},
         apply,
@@ -146,14 +201,16 @@ def as_function(net: Network) -> NetworkFunction:
 def load_into(
     net: Network, params: Mapping[str, jax.Array], state: Mapping[str, jax.Array] | None = None
 ) -> None:
-    """Give a network parameters and state that `apply` was trained to: the way back of `as_function`.
+    """Give a network what was trained: the way back of `as_function` and `as_function_with_state`.
 
     Parameters
     ----------
     net : Network
         Its `training` is None afterwards: a run can not be resumed from other arrays.
-    params, state : mapping of path to array
-        Exactly the network's paths, of their shapes and the network's dtype; no state where it has none.
+    params : mapping of path to array
+        Exactly the network's paths, of their shapes and the network's dtype.
+    state : mapping of path to array, optional
+        Likewise; without it the network's own stays.
 
     Raises
     ------
@@ -162,10 +219,11 @@ def load_into(
         network is as it was.
     """
     check_network(net)
-    for name, given in (("params", params), ("state", state or {})):
+    kept: Mapping[str, Any] = net.state if state is None else state
+    for name, given in (("params", params), ("state", kept)):
         if not isinstance(given, Mapping):
             raise ArgumentTypeError(f"{name} is a {type(given).__name__}; expected a dict of arrays by path")
-    adopt_arrays(net, {p: np.asarray(a) for p, a in {**params, **(state or {})}.items()}, "params and state")
+    adopt_arrays(net, {p: np.asarray(a) for p, a in {**params, **kept}.items()}, "params and state")
 
 
 def _check_precision(architecture: Architecture) -> None:

@@ -62,7 +62,7 @@ def test_the_difference_is_in_points_and_within_a_tenth_of_one_is_good(
     result = result_of([(0.5, test)], reported=reported)
     hundredths = round(10_000 * test) - round(100 * reported)
     assert result.difference is not None
-    assert round(100 * result.difference) == hundredths
+    assert f"{result.difference:+.2f}" == f"{hundredths / 100:+.2f}"
     assert result.verdict == ("good" if hundredths >= -10 else "bad")
     assert replace(result, scaled=True).verdict == "none"
     assert replace(result, wanted=2).verdict == "none"

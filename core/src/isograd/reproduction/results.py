@@ -137,21 +137,22 @@ class Result:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy less the published one, in points of a per cent."""
+        """Accuracy less the published one, in points of a per cent, to the two decimals that are published."""
         if self.accuracy is None or self.experiment.reported is None:
             return None
-        return 100 * self.accuracy - self.experiment.reported
+        # + 0.0, so that no difference is not shown as less than none.
+        return round(100 * self.accuracy - self.experiment.reported, 2) + 0.0
 
     @property
     def verdict(self) -> Literal["good", "bad", "none"]:
         """Whether the accuracy is within `TOLERATED` points of the published one, or above it.
 
-        Both are taken to two decimals, as they are shown. "none" where there is nothing to compare, and for
+        "none" where there is nothing to compare, and for
         what was scaled or lacks runs: it is not the experiment that was published.
         """
         if self.difference is None or self.scaled or len(self.runs) < self.wanted:
             return "none"
-        return "good" if round(self.difference, 2) >= -TOLERATED else "bad"
+        return "good" if self.difference >= -TOLERATED else "bad"
 
     @property
     def extent(self) -> str:

@@ -58,7 +58,7 @@ def run_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ISOGRAD_BACKEND", raising=False)
-    for module in ("isograd", "isograd.data"):
+    for module in ("isograd", "isograd.data", "isograd.network3.data"):
         monkeypatch.setattr(f"{module}.load_dataset", lambda name: _digits(), raising=False)
     with ExitStack() as stack:
         priorities = dict.fromkeys(known("backends"), 0) | {"reference": 10**6}

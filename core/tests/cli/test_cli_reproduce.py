@@ -116,7 +116,7 @@ def check_figures(found: dict[str, dict[str, Any]]) -> None:
     one, vote, conv = found["one"], found["vote"], found["conv"]
     best = max(one["runs"], key=lambda run: run["validation_accuracy"])
     assert (one["chosen"], one["accuracy"]) == (best["seed"], best["test_accuracy"])
-    assert one["difference"] == 100 * one["accuracy"] - 100.0
+    assert one["difference"] == round(100 * one["accuracy"] - 100, 2)
     assert len(one["mistakes"]) == round(14 * (1 - one["accuracy"]))
     assert vote["runs"] == one["runs"]
     assert vote["accuracy"] == vote["votes"]["test"]["plurality"]

@@ -183,7 +183,7 @@ def test_in_a_notebook_training_shows_one_display_that_grows(
     assert Parsed(last._repr_html_()).names() == TABLE
     lines = repr(last).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["epoch 0", "epoch 1"]
-    assert f"cost {history.epochs[1].cost:.4f}" in lines[1]
+    assert f"cost {history.epochs[1].cost:.5g}" in lines[1]
     assert repr(first).startswith("epoch 0 of 2: step 0 of 2")
     assert capsys.readouterr() == ("", "")
 

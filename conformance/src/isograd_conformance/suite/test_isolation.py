@@ -80,6 +80,7 @@ def test_in_threads(compiled: list[tuple[Subject, str, Executable]]) -> None:
 
 
 def test_two_runs_on_one_backend_in_threads(subject: Subject) -> None:
+    require(subject, "int32", "uint8", "bool")
     threads = 1 if subject.capabilities.limits_threads else None
 
     def work(seed: int, start: Callable[[], Any]) -> Results:

@@ -71,8 +71,8 @@ def test_without_validation_the_last_epoch_is_reported_and_without_epochs_none()
 numbers = st.floats(width=64)
 records = st.lists(
     st.tuples(
-        numbers, numbers, numbers, numbers, *[st.none() | numbers] * 4,
-        st.dictionaries(st.text(max_size=8), numbers, max_size=3),
+        numbers, numbers, numbers, numbers, *[st.none() | numbers] * 3,
+        st.dictionaries(st.text(max_size=8), numbers, max_size=3), st.none() | numbers,
     ),
     max_size=4,
 )  # fmt: skip

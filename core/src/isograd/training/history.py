@@ -44,11 +44,11 @@ class EpochRecord:
         As `validation_accuracy`, for the test data. It is measured only where the validation accuracy is the
         best so far (or equals it), as in the listing; without validation data, after every epoch. With
         `tested="last"`: after the last epoch alone.
-    test_cost : float, optional
-        As `validation_cost`, for the test data, whenever they are evaluated.
     measured : mapping of str to float
         What callbacks measured after the epoch (`Callback.measure`), by name; NaN and infinities may be among
         it.
+    test_cost : float, optional
+        As `validation_cost`, for the test data, whenever they are evaluated.
     """
 
     epoch: int
@@ -59,8 +59,8 @@ class EpochRecord:
     validation_accuracy: float | None = None
     validation_cost: float | None = None
     test_accuracy: float | None = None
-    test_cost: float | None = None
     measured: Mapping[str, float] = field(default_factory=dict, hash=False)
+    test_cost: float | None = None
 
     @property
     def score(self) -> float | None:

@@ -137,7 +137,7 @@ class Result:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy less the published one, in points of a per cent, to the two decimals that are published."""
+        """Accuracy less the published one, in points of a per cent, to two decimals as that is published."""
         if self.accuracy is None or self.experiment.reported is None:
             return None
         # + 0.0, so that no difference is not shown as less than none.

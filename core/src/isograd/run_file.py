@@ -57,6 +57,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from isograd.errors import FileFormatError, IsogradError
 
 if TYPE_CHECKING:
+    from isograd.architecture import Architecture
     from isograd.costs import Cost
     from isograd.layers import Layer
     from isograd.network import Network
@@ -197,6 +198,12 @@ class RunFile:
             return costs.from_data(self.network.cost)
         except FileFormatError as error:
             raise FileFormatError(f"{self.name}: network.{error}") from error
+
+    def architecture(self) -> Architecture:
+        """The network without weights: none are drawn for this."""
+        from isograd.architecture import Architecture
+
+        return Architecture(self.layers(), self.network.input_shape, self.dtype, self.cost())
 
     def new_network(self, dtype: str | None = None) -> Network:
         """The network before training; of another dtype than the run's, if one is given."""

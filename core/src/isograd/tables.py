@@ -41,6 +41,14 @@ def from_table(data: object, kinds: Mapping[str, type[T]], where: str) -> T:
     return construct(kind, values, f"{where} of type {kind.__name__}")
 
 
+def own_and_offered(
+    own: Mapping[str, type[T]], offered: Mapping[str, type], base: type[T]
+) -> dict[str, type[T]]:
+    """The classes that a file may name: isograd's own, and after them those of plugins with another name."""
+    others = {name: kind for name, kind in offered.items() if issubclass(kind, base) and name not in own}
+    return {**own, **others}
+
+
 def construct(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     """An instance of a dataclass from its fields by name.
 

@@ -86,7 +86,6 @@ def ensemble(
     Ctrl-C leaves a checkpoint of each network (exit code 130); --resume goes on from there. It also adds
     networks to an ensemble, with --members.
     """
-    from isograd.architecture import Architecture
     from isograd.backend_choice import choose_backend
     from isograd.data import load_dataset
     from isograd.ensemble import check_votes
@@ -101,7 +100,7 @@ def ensemble(
             "backend": f"{choice.backend.name}:{choice.device}",
         }
     )
-    architecture = Architecture(base.layers(), base.network.input_shape, base.dtype, base.cost())
+    architecture = base.architecture()
     check_votes(architecture)
     splits = load_dataset(base.data.source, validation_size=base.data.validation_size)
     with nullcontext(folder) if folder else new_folder(f"{base.name}-ensemble", out) as folder:

@@ -51,10 +51,7 @@ def architecture_data(architecture: Architecture) -> dict[str, Any]:
 
 
 def _show_run(run: RunFile, as_json: bool) -> None:
-    from isograd.architecture import Architecture
-
-    # No weights are drawn for this.
-    architecture = Architecture(run.layers(), run.network.input_shape, run.dtype, run.cost())
+    architecture = run.architecture()
     if as_json:
         print_json(run=asdict(run), **architecture_data(architecture))
         return

@@ -17,8 +17,11 @@ LABELS, WEIGHTS = "labels", "weights"
 
 def target_variables(data: Dataset, examples: int) -> dict[str, Tensor]:
     """Variables for the "labels" and, where there are any, "weights" of so many examples of a data set."""
-    arrays = {LABELS: data.labels} if data.weights is None else {LABELS: data.labels, WEIGHTS: data.weights}
-    return {name: variable(name, (examples, *a.shape[1:]), a.dtype.name) for name, a in arrays.items()}
+    return {
+        name: variable(name, (examples, *array.shape[1:]), array.dtype.name)
+        for name, array in data.arrays().items()
+        if name in (LABELS, WEIGHTS)
+    }
 
 
 def row_costs(

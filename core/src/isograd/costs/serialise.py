@@ -9,15 +9,14 @@ from isograd import plugins
 from isograd.costs.base import Cost
 from isograd.costs.known import CrossEntropy, LogLikelihood, Quadratic
 from isograd.errors import ArgumentError, FileFormatError
-from isograd.tables import from_table, to_table
+from isograd.tables import from_table, own_and_offered, to_table
 
 _COSTS: Mapping[str, type[Cost]] = {kind.__name__: kind for kind in (CrossEntropy, LogLikelihood, Quadratic)}
 
 
 def cost_types() -> dict[str, type[Cost]]:
     """Every cost class that a file may name: isograd's own, and after them those that plugins offer."""
-    offered = {name: kind for name, kind in plugins.cost_classes().items() if issubclass(kind, Cost)}
-    return {**_COSTS, **{name: kind for name, kind in offered.items() if name not in _COSTS}}
+    return own_and_offered(_COSTS, plugins.cost_classes(), Cost)  # type: ignore[type-abstract]
 
 
 def to_data(cost: Cost) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from isograd.layers.normalisation import BatchNorm
 from isograd.layers.pooling import AveragePool, L2Pool, MaxPool
 from isograd.layers.simple import Activation, Dropout, Flatten
 from isograd.layers.validation import label
-from isograd.tables import construct
+from isograd.tables import construct, own_and_offered
 
 FORMAT = 1
 """The format of layers in files; a newer one is refused."""
@@ -70,8 +70,7 @@ _INITIALISERS: Mapping[str, type[Initialiser]] = {
 
 def layer_types() -> dict[str, type[Layer]]:
     """Every layer class that a file may name: isograd's own, and after them those that plugins offer."""
-    offered = {name: kind for name, kind in plugins.layer_classes().items() if issubclass(kind, Layer)}
-    return {**_LAYERS, **{name: kind for name, kind in offered.items() if name not in _LAYERS}}
+    return own_and_offered(_LAYERS, plugins.layer_classes(), Layer)  # type: ignore[type-abstract]
 
 
 def to_data(layer: Layer) -> dict[str, Any]:

@@ -255,6 +255,20 @@ CALLS = [
 ]
 
 
+def with_reuse_and_without(function: G.Function, given: dict[str, torch.Tensor]) -> str:
+    """The text of a plan whose results are, on the memory of operands, bit for bit those on new memory."""
+    results, sources = [], []
+    for least in (1, 10**9):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plan, "LEAST_REUSED", least)
+            compiled = TorchBackend().compile(function, "cpu")
+        results.append(compiled(given, {})[0])
+        sources.append(compiled.program.source)
+    for name in function.outputs:
+        assert torch.equal(results[0][name], results[1][name])
+    return sources[0]
+
+
 @given(data=st.data())
 @examples(40)
 def test_results_put_on_operands_are_those_of_new_memory(data: st.DataObject) -> None:
@@ -270,10 +284,28 @@ def test_results_put_on_operands_are_those_of_new_memory(data: st.DataObject) ->
     }
     function = G.Function({"x": x}, outputs)
     given = torch.tensor(np.random.default_rng(data.draw(st.integers(0, 99))).normal(size=(3, 4)))
-    results = []
-    for least in (1, 10**9):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(plan, "LEAST_REUSED", least)
-            results.append(TorchBackend().compile(function, "cpu")({"x": given}, {})[0])
-    for name in outputs:
-        assert torch.equal(results[0][name], results[1][name])
+    with_reuse_and_without(function, {"x": given})
+
+
+@given(data=st.data())
+@examples(60)
+def test_the_gradient_of_a_pool_may_take_the_memory_of_the_pooled_image(data: st.DataObject) -> None:
+    """Also where windows overlap or leave pixels out, with the channels last or not."""
+    shape = tuple(data.draw(st.integers(low, 5), label="side") for low in (1, 1, 2, 2))
+    window = (data.draw(st.integers(1, shape[2])), data.draw(st.integers(1, shape[3])))
+    stride = (data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3)))
+    x, w = G.variable("x", shape, "float64"), G.variable("w", (3, shape[1], 1, 1), "float64")
+    image = G.conv2d(x, w) if data.draw(st.booleans(), label="channels last") else x * 2.0
+    pooled = G.max_pool2d(image, window=window, stride=stride)
+    outputs = {"gradient": G.grad((pooled * pooled).sum(), [x])[0]}
+    if data.draw(st.booleans(), label="the image is read"):
+        outputs["image"] = image
+    function = G.Function({"x": x, "w": w}, outputs)
+    generator = np.random.default_rng(data.draw(st.integers(0, 99)))
+    # Few different numbers, so that windows have equals.
+    given = {
+        name: torch.tensor(generator.integers(-2, 3, v.shape) * 1.0) for name, v in function.inputs.items()
+    }
+    source = with_reuse_and_without(function, given)
+    (unpool,) = (line for line in source.splitlines() if "f__unpool" in line)
+    assert ("out=" in unpool) == ("image" not in outputs)

@@ -10,6 +10,7 @@ import torch
 
 from isograd.errors import ArgumentError, ArgumentTypeError
 from isograd.graph import Function, check_gradient
+from isograd_torch.memory import keep_freed_memory
 from isograd_torch.program import Program
 
 Tensors = Mapping[str, torch.Tensor]
@@ -50,6 +51,8 @@ class TorchExecutable:
         """As `Backend.run_steps`: one copy of the state, which the steps overwrite."""
         self._check_tensors({**resident, **per_step, **state})
         self.function.check_run(state, resident, per_step, steps, to_host=on_host)
+        if self.device == "cpu":
+            keep_freed_memory()
         rows = {name: array.unbind(0) for name, array in per_step.items()}
         numbers = [
             per_step[n].tolist() if n in per_step else [resident[n].item()] * steps

@@ -120,16 +120,24 @@ class Plan(Uses, ABC):
         self._add(names, function, arguments, options)
         return names
 
-    def emit_onto(self, node: Tensor, function: Callable[..., Any], *arguments: Any) -> Name:
-        """Add the elementwise call that makes a node and takes `out`, the memory for its result.
+    def emit_onto(
+        self,
+        node: Tensor,
+        function: Callable[..., Any],
+        *arguments: Any,
+        onto: Sequence[Tensor] | None = None,
+    ) -> Name:
+        """Add the call that makes a node and takes `out`, the memory for its result.
 
-        That is the memory of an operand of the same shape and dtype, if nobody reads it later.
+        That is the memory of an argument of the same shape and dtype, if nobody reads it later: an operand's,
+        where the call is elementwise, or that of one of `onto`, which the call must be able to overwrite.
         """
         name = self._fresh()
-        operands = [x for x in node.inputs if (x.shape, x.dtype) == (node.shape, node.dtype)]
-        onto = [self._names[id(x)] for x in operands if self._names.get(id(x)) in arguments]
+        candidates = node.inputs if onto is None else onto
+        operands = [x for x in candidates if (x.shape, x.dtype) == (node.shape, node.dtype)]
+        names = [self._names[id(x)] for x in operands if self._names.get(id(x)) in arguments]
         reuses = node.size >= LEAST_REUSED and not self.native
-        self._add((name,), function, arguments, {}, onto if reuses else ())
+        self._add((name,), function, arguments, {}, names if reuses else ())
         return name
 
     def emit_statement(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:

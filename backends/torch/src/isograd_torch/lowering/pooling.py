@@ -110,19 +110,24 @@ def _is_pool_index(node: Tensor, input_size: tuple[int, ...]) -> bool:
 def _unpool2d(plan: Plan, node: Tensor) -> Name:
     g, index = node.inputs
     if not plan.native and node.size and index.size and _is_pool_index(index, node.shape[2:]):
-        a = index.attributes
-        return plan.emit(
-            _unpool_windows, plan.value(g), plan.value(index.inputs[0]), a["window"], a["stride"],
-            _pooled(plan, index)[1],
-        )  # fmt: skip
+        a, x = index.attributes, index.inputs[0]
+        arguments = (plan.value(g), plan.value(x), a["window"], a["stride"], _pooled(plan, index)[1])
+        return plan.emit_onto(node, _unpool_windows, *arguments, onto=(x,))
     return plan.emit(_scatter, plan.value(g), plan.value(index), node.shape)
 
 
 def _unpool_windows(
-    g: torch.Tensor, x: torch.Tensor, window: Any, stride: Any, index: torch.Tensor
+    g: torch.Tensor,
+    x: torch.Tensor,
+    window: Any,
+    stride: Any,
+    index: torch.Tensor,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    made: torch.Tensor = _aten.max_pool2d_with_indices_backward(
-        g, x, window, stride, _NO_PADDING, _NO_DILATION, False, index
+    # Of the image only shape, dtype and layout are used, so the result may take its memory.
+    made = torch.empty_like(x) if out is None else out
+    _aten.max_pool2d_with_indices_backward.grad_input(
+        g, x, window, stride, _NO_PADDING, _NO_DILATION, False, index, grad_input=made
     )
     return made
 

@@ -63,20 +63,20 @@ def gather(
             mistakes = _mistakes(splits.test, network.predict(splits.test, backend=backend))
         elif len(runs) == wanted:
             networks = [run.trained_network(path) for path in checkpoints.values()]
-            votes, mistakes = _vote(networks, splits.validation, splits.test, backend)
+            votes, mistakes = _vote(
+                Ensemble(networks), experiment.shifts, splits.validation, splits.test, backend
+            )
     return Result(experiment, run, scaled, wanted, runs, failed, votes, mistakes)
 
 
 def _vote(
-    networks: Sequence[Network], validation: Dataset | None, test: Dataset, backend: str | None
+    ensemble: Ensemble, shifts: int, validation: Dataset | None, test: Dataset, backend: str | None
 ) -> tuple[Votes, tuple[Mistake, ...]]:
-    ensemble = Ensemble(networks)
-    ballot = ensemble.ballot(test, backend=backend)
-    votes = Votes(
-        _accuracies(ballot, test),
-        {} if validation is None else _accuracies(ensemble.ballot(validation, backend=backend), validation),
-    )
-    return votes, _mistakes(test, ballot.decision("plurality"))
+    ballot = ensemble.ballot(test, backend=backend, shifts=shifts)
+    by_validation = {}
+    if validation is not None:
+        by_validation = _accuracies(ensemble.ballot(validation, backend=backend, shifts=shifts), validation)
+    return Votes(_accuracies(ballot, test), by_validation), _mistakes(test, ballot.decision("plurality"))
 
 
 def _accuracies(ballot: Ballot, data: Dataset) -> dict[str, float]:

@@ -98,9 +98,10 @@ def sentence(result: Result) -> str:
     experiment, chosen = result.experiment, result.chosen
     if result.votes is not None:
         mean, plurality = result.votes.test["mean"], result.votes.test["plurality"]
+        shifts = f" with shifts={experiment.shifts}" if experiment.shifts else ""
         return (
-            f"{len(result.runs)} networks: by plurality {_percent(plurality)} % of the test images are right "
-            f"({len(result.mistakes)} errors), by the mean of the probabilities {_percent(mean)} %."
+            f"{len(result.runs)} networks{shifts}: by plurality {_percent(plurality)} % of the test images "
+            f"are right ({len(result.mistakes)} errors), by the mean of the probabilities {_percent(mean)} %."
         )
     if chosen is None or experiment.members:
         return f"{len(result.runs)} of {result.wanted} runs are finished."

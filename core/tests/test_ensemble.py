@@ -158,6 +158,13 @@ def test_with_shifts_each_network_votes_by_its_mean_over_the_shifts(shifts: int,
         assert votes.tolist() == one.predict(x, backend=BACKEND, shifts=shifts).tolist()
         total += one.predict_proba(x, backend=BACKEND, shifts=shifts)
     assert ballot.probabilities.tobytes() == (total / 2).tobytes()
+    given = ballot.decision("mean")
+    asked = {"backend": BACKEND, "shifts": shifts}
+    assert ensemble.predict(x, "mean", **asked).tolist() == given.tolist()
+    assert ensemble.predict_proba(x, **asked).tobytes() == ballot.probabilities.tobytes()
+    labels = np.random.default_rng(seed).integers(0, CLASSES, 3)
+    assert ensemble.errors((x, labels), "mean", **asked).tolist() == np.flatnonzero(given != labels).tolist()
+    assert ensemble.accuracy((x, labels), "mean", **asked) == np.mean(given == labels)
 
 
 def test_an_ensemble_shows_what_it_has() -> None:

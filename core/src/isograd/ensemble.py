@@ -147,6 +147,7 @@ class Ensemble:
         vote: Vote = "plurality",
         *,
         backend: str | Backend | None = None,
+        shifts: int = 0,
     ) -> npt.NDArray[np.int32]:
         """The class of each example: int32, (n,).
 
@@ -159,33 +160,36 @@ class Ensemble:
             formulas, and what decides between equals.
         backend : str or Backend, optional
             As for `isograd.choose_backend`.
+        shifts : int
+            As for `Network.predict`: each network votes by its mean over the shifts of an image.
 
         Raises
         ------
         ArgumentError, ArgumentTypeError, ShapeError
-            If `vote` is neither, or x is no such data or does not fit the networks.
+            If `vote` is neither, x is no such data or does not fit the networks, or shifts is not what
+            `Network.predict` takes.
         """
         check_vote(vote)
-        return self.ballot(x, backend=backend).decision(vote)
+        return self.ballot(x, backend=backend, shifts=shifts).decision(vote)
 
     def predict_proba(
-        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None
+        self, x: npt.ArrayLike | Dataset, *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[np.float64]:
         """The mean of the networks' probabilities of each class: float64, (n, classes). See `predict`."""
-        return self.ballot(x, backend=backend).probabilities
+        return self.ballot(x, backend=backend, shifts=shifts).probabilities
 
     def accuracy(
-        self, data: Data, vote: Vote = "plurality", *, backend: str | Backend | None = None
+        self, data: Data, vote: Vote = "plurality", *, backend: str | Backend | None = None, shifts: int = 0
     ) -> float:
-        """The fraction of a labelled data set that is classified correctly: a count by n."""
-        dataset, wrong = self._errors(data, vote, backend)
+        """The fraction of a labelled data set that is classified correctly: a count by n. See `predict`."""
+        dataset, wrong = self._errors(data, vote, backend, shifts)
         return (len(dataset) - len(wrong)) / len(dataset)
 
     def errors(
-        self, data: Data, vote: Vote = "plurality", *, backend: str | Backend | None = None
+        self, data: Data, vote: Vote = "plurality", *, backend: str | Backend | None = None, shifts: int = 0
     ) -> npt.NDArray[np.int64]:
-        """The indices of the examples that are classified wrongly: int64, (k,), ascending."""
-        return self._errors(data, vote, backend)[1]
+        """The indices of the examples that are classified wrongly: int64, (k,), ascending. See `predict`."""
+        return self._errors(data, vote, backend, shifts)[1]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all networks to one safetensors file, whole or not at all.
@@ -220,11 +224,11 @@ class Ensemble:
             raise FileFormatError(f"{file_name(path)}: {error}") from error
 
     def _errors(
-        self, data: Data, vote: Vote, backend: str | Backend | None
+        self, data: Data, vote: Vote, backend: str | Backend | None, shifts: int
     ) -> tuple[Dataset, npt.NDArray[np.int64]]:
         check_vote(vote)
         dataset = checked_data(self.networks[0].architecture, data, "data")
-        decision = self.ballot(dataset, backend=backend).decision(vote)
+        decision = self.ballot(dataset, backend=backend, shifts=shifts).decision(vote)
         return dataset, np.flatnonzero(decision != dataset.labels).astype(np.int64)
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from isograd.cli import jobs
 from isograd.cli import reproduce as command
+from isograd.data import load_dataset
+from isograd.ensemble import Ensemble
 from isograd.figures.style import figure_png
 from isograd.reproduction import Experiment, experiments, pictures
 from isograd.runs import read_run
@@ -109,6 +111,32 @@ def test_experiments_are_trained_once_and_reported_in_three_forms(
             stderr = invoke(*asked, *changed, *more, code=1).stderr
             assert f"{OUT / 'one' / 'seed-0'} holds the run 'tiny' with other settings" in stderr
     assert contents() == again
+
+
+def test_networks_vote_as_the_experiment_says_on_the_shifts_that_it_says(
+    invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Experiment("moved", "tiny", "two vote", members=2, vote="mean", shifts=1)
+    monkeypatch.setattr(experiments, "COLLECTIONS", {"tiny": (moved,)})
+    invoke("reproduce", "tiny", "moved")
+    run = moved.run(0)
+    ensemble = Ensemble(
+        [run.trained_network(OUT / "moved" / f"seed-{seed}" / "checkpoint.safetensors") for seed in (0, 1)]
+    )
+    splits = load_dataset(run.data.source)
+    result = reported()["moved"]
+    votes, differing = result["votes"], 0
+    for split, data in (("validation", splits.validation), ("test", splits.test)):
+        assert data is not None
+        expected, unmoved = (
+            {vote: ensemble.accuracy(data, vote, shifts=shifts) for vote in votes[split]} for shifts in (1, 0)
+        )
+        assert votes[split] == expected
+        differing += expected != unmoved
+    assert differing
+    assert result["accuracy"] == votes["test"]["mean"]
+    assert len(result["mistakes"]) == round(14 * (1 - votes["test"]["mean"]))
+    assert "2 networks with shifts=1: " in (OUT / "report.md").read_text(encoding="utf-8")
 
 
 def check_figures(found: dict[str, dict[str, Any]]) -> None:

@@ -15,7 +15,8 @@ Accuracies = tuple[float | None, float | None]
 
 def _result(accuracies: Sequence[Accuracies], wanted: int | None = None, **values: Any) -> Result:
     """Runs of one epoch with these validation and test accuracies; values of the experiment or the result."""
-    own = {k: values.pop(k) for k in ("name", "reported", "members", "figure", "group") if k in values}
+    names = ("name", "reported", "members", "vote", "shifts", "figure", "group")
+    own = {k: values.pop(k) for k in names if k in values}
     experiment = Experiment(
         own.pop("name", "deep"), "chapter6/deep_relu", values.pop("summary", "four layers"), **own
     )

@@ -181,6 +181,11 @@ def test_any_text_is_shown_as_it_is(result_of: Make, text: str) -> None:
         ),
         ({"members": 2, "wanted": 2}, "1 of 2 runs are finished."),
         (
+            {"members": 1, "votes": VOTES, "vote": "mean", "shifts": 2},
+            "1 networks with shifts=2: by the mean of the probabilities 99.50 % of the test images are right "
+            "(0 errors), by plurality 99.67 %.",
+        ),
+        (
             {"members": 1, "votes": VOTES},
             "1 networks: by plurality 99.67 % of the test images are right (0 errors), by the mean of the "
             "probabilities 99.50 %.",

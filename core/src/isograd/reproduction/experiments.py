@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from isograd.errors import ArgumentError
 from isograd.runs import RunFile, read_preset
+
+if TYPE_CHECKING:
+    from isograd.ensemble import Vote
 
 _LARGEST_SCALE = 1000
 
@@ -30,6 +33,9 @@ class Experiment:
         Values of the run file by key ("training.lmbda"), as `RunFile.override` takes them.
     members : int
         How many networks vote; 0 for an experiment on single networks. The members have the seeds 0, 1, ...
+    vote : "plurality" or "mean"
+        Which of an ensemble's votes is compared with the published figure: plurality, as in the chapter, or
+        the largest mean probability.
     shifts : int
         By how many pixels at most the images are moved when the members vote, as `Ensemble.ballot` takes it.
     figure : "best" or "mean"
@@ -48,6 +54,7 @@ class Experiment:
     source: str = "the chapter"
     changes: Mapping[str, Any] = field(default_factory=dict)
     members: int = 0
+    vote: Vote = "plurality"
     shifts: int = 0
     figure: Literal["best", "mean"] = "best"
     trained_as: str = ""
@@ -157,6 +164,7 @@ _MNIST = (
         99.67,
         _FAST,
         members=5,
+        vote="mean",
         shifts=1,
         trained_as="fast",
     ),

@@ -63,20 +63,24 @@ def gather(
             mistakes = _mistakes(splits.test, network.predict(splits.test, backend=backend))
         elif len(runs) == wanted:
             networks = [run.trained_network(path) for path in checkpoints.values()]
-            votes, mistakes = _vote(
-                Ensemble(networks), experiment.shifts, splits.validation, splits.test, backend
-            )
+            votes, mistakes = _vote(experiment, Ensemble(networks), splits.validation, splits.test, backend)
     return Result(experiment, run, scaled, wanted, runs, failed, votes, mistakes)
 
 
 def _vote(
-    ensemble: Ensemble, shifts: int, validation: Dataset | None, test: Dataset, backend: str | None
+    experiment: Experiment,
+    ensemble: Ensemble,
+    validation: Dataset | None,
+    test: Dataset,
+    backend: str | None,
 ) -> tuple[Votes, tuple[Mistake, ...]]:
-    ballot = ensemble.ballot(test, backend=backend, shifts=shifts)
+    ballot = ensemble.ballot(test, backend=backend, shifts=experiment.shifts)
     by_validation = {}
     if validation is not None:
-        by_validation = _accuracies(ensemble.ballot(validation, backend=backend, shifts=shifts), validation)
-    return Votes(_accuracies(ballot, test), by_validation), _mistakes(test, ballot.decision("plurality"))
+        by_validation = _accuracies(
+            ensemble.ballot(validation, backend=backend, shifts=experiment.shifts), validation
+        )
+    return Votes(_accuracies(ballot, test), by_validation), _mistakes(test, ballot.decision(experiment.vote))
 
 
 def _accuracies(ballot: Ballot, data: Dataset) -> dict[str, float]:

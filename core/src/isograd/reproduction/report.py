@@ -12,6 +12,7 @@ from isograd.cli.output import plain_data
 from isograd.reproduction.results import TOLERATED, Report, Result, Trained
 
 if TYPE_CHECKING:
+    from isograd.ensemble import Vote
     from isograd.reproduction.pictures import Picture
 
 HEADINGS = (
@@ -93,15 +94,19 @@ def run_row(run: Trained) -> tuple[str, ...]:
     return str(run.seed), epoch, _percent(run.validation), _percent(run.test), f"{run.seconds:,.0f}"
 
 
+_VOTES: Mapping[Vote, str] = {"plurality": "plurality", "mean": "the mean of the probabilities"}
+
+
 def sentence(result: Result) -> str:
     """What the figure of a result is."""
     experiment, chosen = result.experiment, result.chosen
     if result.votes is not None:
-        mean, plurality = result.votes.test["mean"], result.votes.test["plurality"]
         shifts = f" with shifts={experiment.shifts}" if experiment.shifts else ""
+        counting, other = sorted(_VOTES, key=lambda vote: vote != experiment.vote)
         return (
-            f"{len(result.runs)} networks{shifts}: by plurality {_percent(plurality)} % of the test images "
-            f"are right ({len(result.mistakes)} errors), by the mean of the probabilities {_percent(mean)} %."
+            f"{len(result.runs)} networks{shifts}: by {_VOTES[counting]} "
+            f"{_percent(result.votes.test[counting])} % of the test images are right "
+            f"({len(result.mistakes)} errors), by {_VOTES[other]} {_percent(result.votes.test[other])} %."
         )
     if chosen is None or experiment.members:
         return f"{len(result.runs)} of {result.wanted} runs are finished."

@@ -103,7 +103,7 @@ class Result:
     votes : Votes, optional
         Of an ensemble whose members are all there.
     mistakes : tuple of Mistake
-        On the test data: of the ensemble by plurality, else of the chosen run.
+        On the test data: of the ensemble by the experiment's vote, else of the chosen run.
     """
 
     experiment: Experiment
@@ -130,7 +130,7 @@ class Result:
     def accuracy(self) -> float | None:
         """The test accuracy to put beside the published one: as the experiment's members or `figure` say."""
         if self.experiment.members:
-            return None if self.votes is None else self.votes.test["plurality"]
+            return None if self.votes is None else self.votes.test[self.experiment.vote]
         if self.experiment.figure == "mean":
             return self.mean
         return None if self.chosen is None else self.chosen.test

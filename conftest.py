@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -41,6 +43,20 @@ def _blocks(document: str, *kinds: str) -> list[Block]:
     text = (ROOT / document).read_text(encoding="utf-8")
     found = [Block(m["kind"], dedent(m["text"]), m["note"] or "") for m in _BLOCK.finditer(text)]
     return [block for block in found if block.kind in kinds]
+
+
+@pytest.fixture(scope="session")
+def new_process() -> Callable[[str], str]:
+    """new_process(code): what Python prints that runs the code, warnings being errors; it has to end well."""
+    return _new_process
+
+
+def _new_process(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.fixture

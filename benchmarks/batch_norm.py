@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import nn
@@ -29,25 +28,27 @@ from isograd.runs import find_run
 from isograd.training.draws import epoch_order
 
 ROWS, STEPS = 64, 80
-CHANNELS = (1, 24, 48, 48, 96, 96, 96)
-# The places of the convolutions that a pooling follows, before the normalisation.
-POOLED = (0, 2)
-# Those without zeros around the image: the first, whose window is 5 and not 3, and the last.
-UNPADDED = (0, 5)
 
 
 def by_hand() -> nn.Module:
     """The network of the preset."""
-    layers: list[nn.Module] = []
-    for place, (before, after) in enumerate(pairwise(CHANNELS)):
-        window, padding = (3 if place else 5), int(place not in UNPADDED)
-        layers.append(nn.Conv2d(before, after, window, padding=padding, bias=False))
-        if place in POOLED:
-            layers.append(nn.MaxPool2d(2))
-        layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(CHANNELS[-1] * 16, 10)).to(
-        memory_format=torch.channels_last
-    )
+    return nn.Sequential(
+        *block(1, 24, 5, pool=True),
+        *block(24, 48, 3, padding=1),
+        *block(48, 48, 3, padding=1, pool=True),
+        *block(48, 96, 3, padding=1),
+        *block(96, 96, 3, padding=1),
+        *block(96, 96, 3),
+        nn.Flatten(),
+        nn.Linear(96 * 4 * 4, 10),
+    ).to(memory_format=torch.channels_last)
+
+
+def block(before: int, after: int, window: int, *, padding: int = 0, pool: bool = False) -> list[nn.Module]:
+    """A convolution, with the pooling before the normalisation."""
+    pooling = [nn.MaxPool2d(2)] if pool else []
+    convolution = nn.Conv2d(before, after, window, padding=padding, bias=False)
+    return [convolution, *pooling, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
 
 
 def steps_by_hand(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -35,17 +34,10 @@ def state():
 
 
 @pytest.mark.parametrize("wanted", [False, True])
-def test_training_and_predicting_change_no_setting(wanted: bool) -> None:
+def test_training_and_predicting_change_no_setting(wanted: bool, new_process: Callable[[str], str]) -> None:
     prepare = f"jax.config.update('jax_enable_x64', {wanted})\nbefore = state()\n"
     expected = f"expected = {'float64' if wanted else 'float32'!r}\n"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", STATE + prepare + expected + USE],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
+    new_process(STATE + prepare + expected + USE)
 
 
 def test_double_precision_is_double_in_every_thread_and_leaks_into_none() -> None:

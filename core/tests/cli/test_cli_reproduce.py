@@ -114,7 +114,7 @@ def test_experiments_are_trained_once_and_reported_in_three_forms(
 
 
 def test_networks_vote_as_the_experiment_says_on_the_shifts_that_it_says(
-    invoke: Invoke, folder: Path, monkeypatch: pytest.MonkeyPatch
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moved = Experiment("moved", "tiny", "two vote", members=2, vote="mean", shifts=1)
     monkeypatch.setattr(experiments, "COLLECTIONS", {"tiny": (moved,)})

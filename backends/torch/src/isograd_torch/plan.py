@@ -133,11 +133,14 @@ class Plan(Uses, ABC):
         where the call is elementwise, or that of one of `onto`, which the call must be able to overwrite.
         """
         name = self._fresh()
-        candidates = node.inputs if onto is None else onto
-        operands = [x for x in candidates if (x.shape, x.dtype) == (node.shape, node.dtype)]
-        names = [self._names[id(x)] for x in operands if self._names.get(id(x)) in arguments]
+        alike = [
+            x
+            for x in (node.inputs if onto is None else onto)
+            if (x.shape, x.dtype) == (node.shape, node.dtype)
+        ]
+        given = [self._names[id(x)] for x in alike if self._names.get(id(x)) in arguments]
         reuses = node.size >= LEAST_REUSED and not self.native
-        self._add((name,), function, arguments, {}, names if reuses else ())
+        self._add((name,), function, arguments, {}, given if reuses else ())
         return name
 
     def emit_statement(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -74,13 +75,12 @@ def _vote(
     test: Dataset,
     backend: str | None,
 ) -> tuple[Votes, tuple[Mistake, ...]]:
-    ballot = ensemble.ballot(test, backend=backend, shifts=experiment.shifts)
-    by_validation = {}
-    if validation is not None:
-        by_validation = _accuracies(
-            ensemble.ballot(validation, backend=backend, shifts=experiment.shifts), validation
-        )
-    return Votes(_accuracies(ballot, test), by_validation), _mistakes(test, ballot.decision(experiment.vote))
+    vote = partial(ensemble.ballot, backend=backend, shifts=experiment.shifts)
+    ballot = vote(test)
+    votes = Votes(
+        _accuracies(ballot, test), {} if validation is None else _accuracies(vote(validation), validation)
+    )
+    return votes, _mistakes(test, ballot.decision(experiment.vote))
 
 
 def _accuracies(ballot: Ballot, data: Dataset) -> dict[str, float]:

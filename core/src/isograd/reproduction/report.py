@@ -102,7 +102,8 @@ def sentence(result: Result) -> str:
     experiment, chosen = result.experiment, result.chosen
     if result.votes is not None:
         shifts = f" with shifts={experiment.shifts}" if experiment.shifts else ""
-        counting, other = sorted(_VOTES, key=lambda vote: vote != experiment.vote)
+        counting: Vote = experiment.vote
+        (other,) = _VOTES.keys() - {counting}
         return (
             f"{len(result.runs)} networks{shifts}: by {_VOTES[counting]} "
             f"{_percent(result.votes.test[counting])} % of the test images are right "
